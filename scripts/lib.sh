@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by every script here: where things are cached, and how a long step
+# shows progress and reports failure. Source it, do not run it.
+
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Slow products live outside the tree so that a fresh clone starts warm.
+CACHE=${VVP_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtio-vfio-pci-rs}
+LOGS=$CACHE/log
+mkdir -p "$CACHE" "$LOGS"
+
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+say() { printf '%s\n' "$*" >&2; }
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "root is needed (chroot, mounts): run 'sudo make ...'"
+}
+
+# hash_of FILE...: a short key of the contents, for cache names.
+hash_of() { cat -- "$@" | sha256sum | cut -c1-12; }
+
+# step NAME HINT COMMAND...: run COMMAND with its output in a log. On a terminal
+# the last log line is shown while it runs; elsewhere a line every 30 seconds.
+# On failure: which step, where its log is, what to do (HINT).
+step() {
+	local name=$1 hint=$2 log=$LOGS/$1.log start=$SECONDS next=30 pid rc=0
+	shift 2
+	( "$@" ) >"$log" 2>&1 </dev/null &
+	pid=$!
+	# A foreground interrupt must not leave the step running behind us.
+	trap 'kill "$pid" 2>/dev/null || :; exit 130' INT TERM
+	[ -t 2 ] || say "  $name ..."
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.5
+		if [ -t 2 ]; then
+			printf '\r\033[K  %-22s %4ds  %.90s' "$name" $((SECONDS - start)) \
+				"$(tail -c 300 "$log" | tr '\r\t' '\n ' | grep -a . | tail -n 1 | tr -cd '[:print:]')" >&2
+		elif [ $((SECONDS - start)) -ge $next ]; then
+			say "  $name: $((SECONDS - start)) s: $(tail -n 1 "$log" | tr -cd '[:print:]' | cut -c1-100)"
+			next=$((next + 30))
+		fi
+	done
+	wait "$pid" || rc=$?
+	trap - INT TERM
+	[ -t 2 ] && printf '\r\033[K' >&2
+	if [ $rc -ne 0 ]; then
+		say "error: step '$name' failed after $((SECONDS - start)) s (exit status $rc). Its last lines:"
+		tail -n 15 "$log" | sed 's/^/    /' >&2
+		say "  log:  $log"
+		say "  next: $hint"
+		exit 1
+	fi
+	printf '  %-22s done in %d s\n' "$name" $((SECONDS - start)) >&2
+}
+
+# with_lock NAME COMMAND...: two runs on one machine must not build one cache entry at once.
+with_lock() {
+	local name=$1
+	shift
+	(
+		flock -n 9 || { say "waiting for another run that builds $name"; flock 9; }
+		"$@"
+	) 9>"$CACHE/$name.lock"
+}
