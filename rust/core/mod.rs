@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Plain logic of the driver: everything that can be decided without the kernel.
+//!
+//! These files use `core` only. They are compiled into the module and, on the
+//! development machine, into the crate `vvp-core` (`selftests/core`), where
+//! they are unit-tested and property-tested.
+
+pub mod admin_status;
+pub mod load;
+pub mod parts;
+pub mod record;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtio device parts: the framing inside a device data record.
+//!
+//! A part is a 16-byte header and `length` bytes of value (virtio 1.4, 2.13.8,
+//! "Device parts"). What a value means is the device's business; that the parts
+//! fill their record exactly is ours, and is checked as the bytes arrive.
+
+/// Length of a part header in bytes.
+pub const HEADER_LEN: usize = 16;
+
+/// The header of a device part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Part type, for example 0x104 for a queue's configuration.
+    pub part_type: u16,
+    /// Bit 0: the device may ignore the part when it is set.
+    pub flags: u8,
+    /// Which instance of the type: a queue index, a field offset and so on.
+    pub selector: [u8; 8],
+    /// Bytes of value behind the header.
+    pub length: u32,
+}
+
+impl Header {
+    /// The header that `bytes` spell.
+    pub fn decode(bytes: &[u8; HEADER_LEN]) -> Self {
+        let [a, b, flags, _reserved, c, d, e, f, g, h, i, j, k, l, m, n] = *bytes;
+        Self {
+            part_type: u16::from_le_bytes([a, b]),
+            flags,
+            selector: [c, d, e, f, g, h, i, j],
+            length: u32::from_le_bytes([k, l, m, n]),
+        }
+    }
+}
+
+/// Why a device data record is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartsError {
+    /// The record ends inside a part header.
+    TruncatedHeader,
+    /// A part's value is longer than what is left of the record.
+    PartTooLong,
+}
+
+/// Checks the framing of parts as their bytes arrive, in constant space.
+pub struct Checker {
+    /// Bytes of the record that have not been seen.
+    left: u64,
+    header: [u8; HEADER_LEN],
+    filled: usize,
+    /// Bytes of the current part's value that have not been seen.
+    value_left: u64,
+}
+
+impl Checker {
+    /// A checker for a record of `size` bytes.
+    pub const fn new(size: u64) -> Self {
+        Self {
+            left: size,
+            header: [0; HEADER_LEN],
+            filled: 0,
+            value_left: 0,
+        }
+    }
+
+    /// Takes the next bytes of the record; the caller passes no more in all
+    /// than the record's size.
+    ///
+    /// # Errors
+    ///
+    /// As soon as the framing cannot be right any more.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), PartsError> {
+        while !bytes.is_empty() {
+            if self.value_left > 0 {
+                let n = usize::try_from(self.value_left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                bytes = &bytes[n..];
+                self.value_left -= n as u64;
+                self.left = self.left.saturating_sub(n as u64);
+                continue;
+            }
+
+            if self.filled == 0 && self.left < HEADER_LEN as u64 {
+                return Err(PartsError::TruncatedHeader);
+            }
+            let n = (HEADER_LEN - self.filled).min(bytes.len());
+            let (head, rest) = bytes.split_at(n);
+            self.header[self.filled..self.filled + n].copy_from_slice(head);
+            self.filled += n;
+            self.left = self.left.saturating_sub(n as u64);
+            bytes = rest;
+
+            if self.filled == HEADER_LEN {
+                self.filled = 0;
+                self.value_left = u64::from(Header::decode(&self.header).length);
+                if self.value_left > self.left {
+                    return Err(PartsError::PartTooLong);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(part_type: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        bytes[..2].copy_from_slice(&part_type.to_le_bytes());
+        bytes[12..16].copy_from_slice(&(value.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    fn check(record: &[u8], step: usize) -> Result<(), PartsError> {
+        let mut checker = Checker::new(record.len() as u64);
+        record.chunks(step).try_for_each(|bytes| checker.push(bytes))
+    }
+
+    #[test]
+    fn header_decodes() {
+        let bytes = [4, 1, 1, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0x20, 0, 0, 0];
+        assert_eq!(
+            Header::decode(&bytes),
+            Header {
+                part_type: 0x104,
+                flags: 1,
+                selector: [9, 8, 7, 6, 5, 4, 3, 2],
+                length: 32,
+            }
+        );
+    }
+
+    #[test]
+    fn well_formed_in_any_segmentation() {
+        let record = [part(0x100, &[1; 16]), part(0x103, &[2]), part(0x104, &[])].concat();
+        for step in 1..=record.len() {
+            assert_eq!(check(&record, step), Ok(()), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_value_must_fit_the_record() {
+        let mut record = part(0x101, &[0; 8]);
+        record[12] = 9;
+        assert_eq!(check(&record, 1), Err(PartsError::PartTooLong));
+        // Nothing wraps at the largest length.
+        record[12..16].copy_from_slice(&[0xff; 4]);
+        assert_eq!(check(&record, 24), Err(PartsError::PartTooLong));
+    }
+
+    #[test]
+    fn a_header_must_fit_the_record() {
+        let mut record = part(0x101, &[0; 8]);
+        record.extend_from_slice(&[0; HEADER_LEN - 1]);
+        for step in [1, 7, 100] {
+            assert_eq!(check(&record, step), Err(PartsError::TruncatedHeader));
+        }
+    }
+}
