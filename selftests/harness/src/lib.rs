@@ -1,1 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
+//! What every program that drives the host under test shares: the kernel's view
+//! of PCI functions (sysfs), modules, the bench's control socket, VFIO and
+//! iommufd clients, a userspace virtio-net driver, and a KTAP test runner.
+
+pub mod control;
+pub mod kmod;
+pub mod kmsg;
+pub mod ktap;
+pub mod pci;
+pub mod sriov;
+pub mod wait;
