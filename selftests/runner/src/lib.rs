@@ -1,1 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
+//! The runner: starts the bench and L1 (the virtual machine that plays the host
+//! under test), runs a job in it, and sums up what all the tests said.
+//!
+//! It runs inside the toolroot, where QEMU, the test kernel and the built
+//! programs are.
+
+pub mod bench;
+pub mod check;
+pub mod child;
+pub mod console;
+pub mod count;
+pub mod demo;
+pub mod follow;
+pub mod interrupt;
+pub mod ktap;
+pub mod l1;
+pub mod libtest;
+pub mod paths;
+pub mod progress;
+pub mod qemu;
+pub mod rundir;
+pub mod shell;

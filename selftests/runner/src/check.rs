@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `vvp-run check`: every stage of the project's tests, cheap ones first, and
+//! one line that sums them up.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::child::{POLL, Supervised};
+use crate::count::Counts;
+use crate::follow::Follow;
+use crate::interrupt;
+use crate::ktap;
+use crate::l1::{self, Job};
+use crate::libtest;
+use crate::paths;
+use crate::progress::Progress;
+use crate::rundir::RunDir;
+
+/// Exit status of a kselftest program that skipped everything.
+const KSFT_SKIP: i32 = 4;
+
+/// A part of the tests that can be run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Unit tests of all userspace crates and of the logic shared with the module.
+    Unit,
+    /// The bench against wire constants written independently of it.
+    Conformance,
+    /// The module and the C driver in a virtual machine.
+    L1,
+    /// The module on a PF without admin virtqueue.
+    NoAdmin,
+    /// Live migration of a guest.
+    Migration,
+    /// The same with an IOMMU that loses dirty bits: the check must notice.
+    NegativeControl,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Unit => "unit tests",
+            Stage::Conformance => "bench conformance",
+            Stage::L1 => "L1 selftests",
+            Stage::NoAdmin => "L1 without admin queue",
+            Stage::Migration => "L2 live migration",
+            Stage::NegativeControl => "L2 negative control",
+        })
+    }
+}
+
+/// What the stages need to know.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Build directory of the kernel under test.
+    pub kernel: PathBuf,
+    /// The module under test.
+    pub module: PathBuf,
+}
+
+/// Runs `stages` and prints the result. True if all is well.
+pub fn run(setup: &Setup, stages: &[Stage]) -> Result<bool> {
+    let mut sum = Counts::default();
+    for &stage in stages {
+        interrupt::check()?;
+        let mut progress = Progress::start(&stage.to_string());
+        let mut counts = run_stage(setup, stage, &mut progress)
+            .unwrap_or_else(|error| failure(&stage.to_string(), &error));
+        interrupt::check()?;
+        if counts.total() == 0 {
+            counts.fail(stage.to_string(), "no test was run");
+        }
+        progress.finish(&counts.to_string());
+        for remark in &counts.failed {
+            eprintln!("    not ok: {remark}");
+        }
+        sum.add(counts);
+    }
+    print_summary(&sum);
+    Ok(sum.failed.is_empty())
+}
+
+/// A stage that could not be run to its end is one failure.
+fn failure(stage: &str, error: &anyhow::Error) -> Counts {
+    let mut counts = Counts::default();
+    counts.fail(stage, describe(error));
+    counts
+}
+
+/// An error with its causes first, which is what the reader wants to know.
+fn describe(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error
+        .chain()
+        .skip(1)
+        .map(|cause| cause.to_string())
+        .collect();
+    if causes.is_empty() {
+        error.to_string()
+    } else {
+        format!("{}: {error}", causes.join(": "))
+    }
+}
+
+/// Skips with reasons, failures, and the line that everybody reads.
+fn print_summary(sum: &Counts) {
+    for remark in &sum.skipped {
+        println!("skipped: {remark}");
+    }
+    for remark in &sum.failed {
+        println!("failed: {remark}");
+    }
+    println!("{sum}");
+}
+
+fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Counts> {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    match stage {
+        Stage::Unit => cargo_test(&["--workspace", "--lib", "--bins"], minutes(20), progress),
+        Stage::Conformance => cargo_test(&["-p", "bench", "--test", "*"], minutes(15), progress),
+        Stage::L1 => in_l1(
+            setup,
+            &["vvp-selftests", "--bench"],
+            &[],
+            minutes(15),
+            progress,
+        ),
+        Stage::NoAdmin => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "no_admin"],
+            &["--no-admin-vq"],
+            minutes(5),
+            progress,
+        ),
+        Stage::Migration => in_l1(setup, &["l2-migrate", "--ktap"], &[], minutes(6), progress),
+        Stage::NegativeControl => in_l1(
+            setup,
+            &["l2-migrate", "--ktap", "--negative-control"],
+            &[],
+            minutes(6),
+            progress,
+        ),
+    }
+}
+
+/// Runs `cargo test` in the workspace and counts what it reports.
+fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> Result<Counts> {
+    let mut dir = RunDir::create(Path::new(paths::RUNS))?;
+    let log = dir.file("cargo.log");
+    let target = paths::programs();
+    let target = target.parent().unwrap_or(&target);
+    let output = File::create(&log).with_context(|| format!("cannot create {log:?}"))?;
+    let errors = output.try_clone()?;
+    let mut cargo = Supervised::spawn(
+        "cargo",
+        Command::new("cargo")
+            .args(["test", "--locked", "--no-fail-fast"])
+            .args(arguments)
+            .current_dir(Path::new(paths::SOURCE).join("selftests"))
+            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_TERM_COLOR", "never")
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors),
+    )?;
+    let mut follow = Follow::new(&log);
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        interrupt::check()?;
+        let ended = cargo.ended()?;
+        if let Some(last) = follow.lines()?.last() {
+            progress.message(last);
+        }
+        progress.tick();
+        if ended.is_some() || Instant::now() > deadline {
+            break ended;
+        }
+        sleep(POLL);
+    };
+    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    let mut counts = libtest::parse(&text);
+    let log = log.display();
+    match status {
+        None => counts.fail(
+            "cargo test",
+            format!("not finished within {} s (log: {log})", limit.as_secs()),
+        ),
+        Some(status) if !status.success() && counts.failed.is_empty() => {
+            counts.fail("cargo test", format!("{status} (log: {log})"));
+        }
+        Some(_) => {}
+    }
+    if !counts.failed.is_empty() {
+        dir.keep();
+        eprintln!("    log: {log}");
+    }
+    Ok(counts)
+}
+
+/// Runs a KTAP-speaking program of this workspace in a fresh L1.
+fn in_l1(
+    setup: &Setup,
+    command: &[&str],
+    bench_arguments: &[&str],
+    timeout: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut words = vec![paths::program(command[0]).display().to_string()];
+    words.extend(command[1..].iter().map(|word| word.to_string()));
+    let mut environment = vec![("VVP_MODULE".to_string(), setup.module.display().to_string())];
+    if bench_arguments.contains(&"--no-admin-vq") {
+        environment.push(("VVP_NO_ADMIN".to_string(), "1".to_string()));
+    }
+    let job = Job {
+        kernel: setup.kernel.clone(),
+        memory: "3G".to_string(),
+        bench: Some(paths::program("vfio-bench")),
+        bench_arguments: bench_arguments
+            .iter()
+            .map(|word| word.to_string())
+            .collect(),
+        timeout,
+        keep: false,
+        environment,
+        command: words,
+    };
+    let mut outcome = l1::run(&job, &mut |line| {
+        if let Some(line) = line {
+            progress.message(line);
+        }
+        progress.tick();
+    })?;
+    let mut counts = ktap::parse(&outcome.output);
+    if outcome.timed_out() {
+        counts.fail(
+            command[0],
+            format!("not finished within {} s", timeout.as_secs()),
+        );
+    } else if ![0, KSFT_SKIP].contains(&outcome.status) && counts.failed.is_empty() {
+        counts.fail(command[0], format!("exit status {}", outcome.status));
+    }
+    match outcome.alarms.first() {
+        None => counts.passed += 1,
+        Some(first) => counts.fail(
+            "kernel log is clean",
+            format!(
+                "{} lines, the first: {}",
+                outcome.alarms.len(),
+                first.trim()
+            ),
+        ),
+    }
+    if !counts.failed.is_empty() {
+        outcome.dir.keep();
+        eprintln!("    logs: {}", outcome.dir.path().display());
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_text_begins_with_the_cause() {
+        let error = anyhow::anyhow!("L1's kernel panicked").context("L1 failed; logs in /x");
+        assert_eq!(
+            describe(&error),
+            "L1's kernel panicked: L1 failed; logs in /x"
+        );
+        assert_eq!(describe(&anyhow::anyhow!("one")), "one");
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Reads KTAP, the report format of the kernel's selftests
+//! (Documentation/dev-tools/ktap.rst).
+
+use crate::count::Counts;
+
+/// How many diagnostic lines are taken for the reason of a failure.
+const NOTES: usize = 3;
+
+/// One level of nesting while reading.
+#[derive(Default)]
+struct Level {
+    indent: usize,
+    planned: Option<usize>,
+    seen: usize,
+    /// Whether a result of this level or below was a failure.
+    failed: bool,
+    /// Results of deeper levels since the last result of this one: they belong
+    /// to the result line that comes next here.
+    children: Option<Children>,
+}
+
+#[derive(Default)]
+struct Children {
+    failed: bool,
+}
+
+/// Counts the leaf results of a KTAP report. Lines that are not KTAP (kernel
+/// messages, a program's own output) are passed over, as the format demands.
+///
+/// A plan that was not kept, a bail-out and a missing plan count as failures:
+/// they are how a test program that died looks.
+pub fn parse(report: &str) -> Counts {
+    let mut counts = Counts::default();
+    let mut levels = vec![Level::default()];
+    let mut notes: Vec<&str> = Vec::new();
+    for line in report.lines() {
+        let text = line.trim_start_matches(' ');
+        let indent = line.len() - text.len();
+        if let Some(note) = text.strip_prefix("# ") {
+            notes.push(note.trim());
+        } else if let Some(reason) = text.strip_prefix("Bail out!") {
+            counts.fail("bail out", reason.trim());
+        } else if let Some(planned) = plan(text) {
+            enter(&mut levels, indent, &mut counts).planned = Some(planned);
+        } else if let Some(result) = TestLine::parse(text) {
+            let level = enter(&mut levels, indent, &mut counts);
+            level.seen += 1;
+            let children = level.children.take();
+            let failed_before = counts.failed.len();
+            result.count(children.as_ref(), &notes, &mut counts);
+            notes.clear();
+            level.failed |= counts.failed.len() > failed_before
+                || children.is_some_and(|children| children.failed);
+        }
+    }
+    let top = enter(&mut levels, 0, &mut counts);
+    if top.planned.is_none() {
+        counts.fail(
+            "report",
+            "no test plan (1..N): the program ended before it began",
+        );
+    } else {
+        close(top, &mut counts);
+    }
+    counts
+}
+
+/// Moves to the level at `indent`, closing deeper ones.
+fn enter<'a>(levels: &'a mut Vec<Level>, indent: usize, counts: &mut Counts) -> &'a mut Level {
+    while levels.len() > 1 && levels[levels.len() - 1].indent > indent {
+        let Some(level) = levels.pop() else { break };
+        let failed_before = counts.failed.len();
+        close(&level, counts);
+        let broken = counts.failed.len() > failed_before;
+        if let Some(parent) = levels.last_mut() {
+            parent.children.get_or_insert_default().failed |= level.failed || broken;
+        }
+    }
+    if levels.last().is_none_or(|level| level.indent < indent) {
+        levels.push(Level {
+            indent,
+            ..Level::default()
+        });
+    }
+    let last = levels.len() - 1;
+    &mut levels[last]
+}
+
+/// Judges a level whose report has ended.
+fn close(level: &Level, counts: &mut Counts) {
+    if let Some(planned) = level.planned {
+        if planned != level.seen {
+            counts.fail(
+                "report",
+                format!("{planned} tests were planned, {} reported", level.seen),
+            );
+        }
+    }
+}
+
+/// The N of `1..N`.
+fn plan(text: &str) -> Option<usize> {
+    let count = text.strip_prefix("1..")?;
+    count.split_whitespace().next()?.parse().ok()
+}
+
+/// A line `ok N - description # DIRECTIVE reason`.
+struct TestLine<'a> {
+    ok: bool,
+    description: &'a str,
+    directive: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> TestLine<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (ok, rest) = if let Some(rest) = text.strip_prefix("ok ") {
+            (true, rest)
+        } else {
+            (false, text.strip_prefix("not ok ")?)
+        };
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        if digits == 0 {
+            return None;
+        }
+        let rest = rest[digits..].trim_start();
+        let rest = rest.strip_prefix("- ").unwrap_or(rest);
+        let (description, comment) = rest.split_once(" # ").unwrap_or((rest, ""));
+        let (directive, reason) = comment.split_once(' ').unwrap_or((comment, ""));
+        Some(Self {
+            ok,
+            description: description.trim(),
+            directive: directive.trim_end_matches(':'),
+            reason: reason.trim(),
+        })
+    }
+
+    /// `notes` are the diagnostics printed before the line; the last ones say
+    /// why a test failed, where the line itself does not.
+    fn count(&self, children: Option<&Children>, notes: &[&str], counts: &mut Counts) {
+        match (self.ok, self.directive) {
+            (_, "SKIP") | (false, "TODO") => {
+                let reason = match self.reason {
+                    "" => "no reason given",
+                    reason => reason,
+                };
+                counts.skip(self.description, reason);
+            }
+            (false, "XFAIL") => counts.passed += 1,
+            // The result of a group repeats what its members said.
+            (true, _) if children.is_some() => {}
+            (true, _) => counts.passed += 1,
+            (false, _) if children.is_some_and(|children| children.failed) => {}
+            (false, _) => counts.fail(self.description, self.comment()),
+        }
+    }
+
+    fn comment(&self) -> String {
+        format!("{} {}", self.directive, self.reason)
+            .trim()
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_report() {
+        let counts = parse(
+            "TAP version 13\n1..4\n# Starting 4 tests\n[    3.1] vfio: noise\n\
+             ok 1 arcs.ours.running_to_stop\n\
+             not ok 2 - arcs.ours.stop_copy # wrong state\n\
+             ok 3 dirty # SKIP no IOMMU\n\
+             not ok 4 later # XFAIL known\n# Totals: pass:2\n",
+        );
+        assert_eq!(counts.to_string(), "2 passed, 1 failed, 1 skipped");
+        assert_eq!(
+            counts.failed[0].to_string(),
+            "arcs.ours.stop_copy: wrong state"
+        );
+        assert_eq!(counts.skipped[0].to_string(), "dirty: no IOMMU");
+    }
+
+    #[test]
+    fn diagnostics_are_the_reason_if_the_line_gives_none() {
+        let counts = parse("1..2\n# of a\nok 1 a\n# 0.1 s\n# expected 1, found 2\nnot ok 2 b\n");
+        assert_eq!(
+            counts.failed[0].to_string(),
+            "b: 0.1 s; expected 1, found 2"
+        );
+    }
+
+    #[test]
+    fn groups_are_counted_by_their_members() {
+        let counts = parse(
+            "KTAP version 1\n1..2\n  KTAP version 1\n  1..2\n  ok 1 a\n  not ok 2 b\n\
+             not ok 1 group\nok 2 single\n",
+        );
+        assert_eq!(counts.to_string(), "2 passed, 1 failed, 0 skipped");
+        assert_eq!(counts.failed[0].test, "b");
+    }
+
+    #[test]
+    fn a_group_that_fails_by_itself_counts() {
+        let counts = parse("KTAP version 1\n1..1\n  1..1\n  ok 1 a\nnot ok 1 group # leaked\n");
+        assert_eq!(counts.to_string(), "1 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn unkept_plan_is_a_failure() {
+        let counts = parse("KTAP version 1\n1..3\nok 1 a\n");
+        assert_eq!(counts.to_string(), "1 passed, 1 failed, 0 skipped");
+        assert_eq!(counts.failed[0].reason, "3 tests were planned, 1 reported");
+        let counts = parse("KTAP version 1\n1..1\n  1..2\n  ok 1 a\nok 1 group\n");
+        assert_eq!(counts.failed.len(), 1);
+    }
+
+    #[test]
+    fn silence_and_bail_out_are_failures() {
+        assert_eq!(parse("").failed.len(), 1);
+        assert_eq!(parse("bash: no such file\n").failed.len(), 1);
+        let counts = parse("1..1\nBail out! no VF\nok 1 a\n");
+        assert_eq!(counts.failed[0].reason, "no VF");
+    }
+}

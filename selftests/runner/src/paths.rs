@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where things are inside the toolroot.
+
+use std::path::{Path, PathBuf};
+
+/// The project's tree.
+pub const SOURCE: &str = "/src";
+/// First process of L1.
+pub const L1_INIT: &str = "/src/selftests/l1/init";
+/// Where runs have their directories.
+pub const RUNS: &str = "/cache/run";
+/// The module, unless `VVP_MODULE` names another.
+pub const MODULE: &str = "/cache/module-test/virtio_vfio_pci_rs.ko";
+/// The L2 guest's initial file system, unless `VVP_L2_INITRD` names another.
+pub const L2_INITRD: &str = "/cache/l2/initrd.gz";
+
+/// Where cargo leaves the programs: beside this one.
+pub fn programs() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|own| own.parent().map(Path::to_path_buf))
+        .unwrap_or_else(|| PathBuf::from("/cache/target/debug"))
+}
+
+/// A program of this workspace.
+pub fn program(name: &str) -> PathBuf {
+    programs().join(name)
+}
+
+/// The value of an environment variable that names a path, or `default`.
+pub fn from_env(variable: &str, default: &str) -> PathBuf {
+    std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| PathBuf::from(default), PathBuf::from)
+}

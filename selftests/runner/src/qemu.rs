@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The virtual machine that is the host under test (L1), as a QEMU command line.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::child::Supervised;
+use crate::paths;
+
+/// What varies from one L1 to another.
+pub struct Machine<'a> {
+    /// Build directory of the kernel to boot.
+    pub kernel: &'a Path,
+    /// Size of memory, as QEMU writes it.
+    pub memory: &'a str,
+    /// The run directory.
+    pub dir: &'a Path,
+    /// Seconds that the job may take.
+    pub job_timeout: u64,
+    /// Arguments by which the bench is attached; empty without one.
+    pub bench: &'a [String],
+}
+
+impl Machine<'_> {
+    /// Starts QEMU. The console goes to `console.log`, QEMU's own words to `qemu.log`.
+    pub fn start(&self) -> Result<Supervised> {
+        let log = self.dir.join("qemu.log");
+        let output = File::create(&log).with_context(|| format!("cannot create {log:?}"))?;
+        let errors = output.try_clone()?;
+        Supervised::spawn(
+            "QEMU",
+            Command::new("qemu-system-x86_64")
+                .args(self.arguments())
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(errors),
+        )
+    }
+
+    /// TCG always: the machine underneath may have no usable KVM, and the same
+    /// emulation everywhere is worth more here than speed.
+    fn arguments(&self) -> Vec<String> {
+        let dir = self.dir.display();
+        let mut arguments: Vec<String> = [
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-machine",
+            "q35,memory-backend=mem",
+            "-smp",
+            "2",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]
+        .map(str::to_string)
+        .to_vec();
+        let mut add = |option: &str, value: String| {
+            arguments.push(option.to_string());
+            arguments.push(value);
+        };
+        add("-m", self.memory.to_string());
+        // Shared, because the bench accesses guest memory through this memfd.
+        add(
+            "-object",
+            format!("memory-backend-memfd,id=mem,size={},share=on", self.memory),
+        );
+        add("-serial", format!("file:{dir}/console.log"));
+        add(
+            "-kernel",
+            format!("{}/arch/x86/boot/bzImage", self.kernel.display()),
+        );
+        add("-append", self.command_line());
+        add(
+            "-virtfs",
+            "local,path=/,mount_tag=root,security_model=none,multidevs=remap".to_string(),
+        );
+        if !self.bench.is_empty() {
+            add("-device", "virtio-serial-pci".to_string());
+            add(
+                "-chardev",
+                format!("socket,id=control,path={dir}/control.sock"),
+            );
+            add(
+                "-device",
+                "virtserialport,chardev=control,name=bench.control".to_string(),
+            );
+        }
+        arguments.extend_from_slice(self.bench);
+        arguments
+    }
+
+    fn command_line(&self) -> String {
+        format!(
+            "console=ttyS0 panic=-1 root=root rootfstype=9p \
+             rootflags=trans=virtio,version=9p2000.L,msize=262144 rw init={} \
+             intremap=off iommu.strict=1 vvp_run={} vvp_timeout={}",
+            paths::L1_INIT,
+            self.dir.display(),
+            self.job_timeout
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bench_arguments_are_passed_on() {
+        let bench = ["-device".to_string(), "vfio-user-pci,socket=x".to_string()];
+        let machine = Machine {
+            kernel: Path::new("/k"),
+            memory: "1G",
+            dir: Path::new("/r"),
+            job_timeout: 9,
+            bench: &bench,
+        };
+        let arguments = machine.arguments();
+        assert!(arguments.ends_with(&bench));
+        assert!(arguments.contains(&"virtserialport,chardev=control,name=bench.control".into()));
+        assert!(machine.command_line().contains(" vvp_run=/r vvp_timeout=9"));
+    }
+
+    #[test]
+    fn without_a_bench_there_is_no_control_port() {
+        let machine = Machine {
+            kernel: Path::new("/k"),
+            memory: "1G",
+            dir: Path::new("/r"),
+            job_timeout: 9,
+            bench: &[],
+        };
+        assert!(
+            !machine
+                .arguments()
+                .iter()
+                .any(|argument| argument.contains("control"))
+        );
+    }
+}
