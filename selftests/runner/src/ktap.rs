@@ -152,14 +152,15 @@ impl<'a> TestLine<'a> {
             (true, _) if children.is_some() => {}
             (true, _) => counts.passed += 1,
             (false, _) if children.is_some_and(|children| children.failed) => {}
-            (false, _) => counts.fail(self.description, self.comment()),
+            (false, _) => {
+                let comment = format!("{} {}", self.directive, self.reason);
+                let reason = match comment.trim() {
+                    "" => notes[notes.len().saturating_sub(NOTES)..].join("; "),
+                    comment => comment.to_string(),
+                };
+                counts.fail(self.description, reason);
+            }
         }
-    }
-
-    fn comment(&self) -> String {
-        format!("{} {}", self.directive, self.reason)
-            .trim()
-            .to_string()
     }
 }
 
