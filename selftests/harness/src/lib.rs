@@ -9,4 +9,5 @@ pub mod kmsg;
 pub mod ktap;
 pub mod pci;
 pub mod sriov;
+pub mod vfio;
 pub mod wait;
