@@ -60,9 +60,17 @@ pub enum Progress {
 }
 
 enum State {
-    Header { bytes: [u8; HEADER_LEN], filled: usize },
-    Data { left: u64, parts: parts::Checker },
-    Skip { left: u64 },
+    Header {
+        bytes: [u8; HEADER_LEN],
+        filled: usize,
+    },
+    Data {
+        left: u64,
+        parts: parts::Checker,
+    },
+    Skip {
+        left: u64,
+    },
     Failed(LoadError),
 }
 
@@ -114,7 +122,8 @@ impl Loader {
     ///
     /// Why the stream is refused.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Progress, LoadError> {
-        self.try_take(bytes).inspect_err(|&error| self.state = State::Failed(error))
+        self.try_take(bytes)
+            .inspect_err(|&error| self.state = State::Failed(error))
     }
 
     fn try_take(&mut self, input: &[u8]) -> Result<Progress, LoadError> {
@@ -153,7 +162,11 @@ impl Loader {
     fn begin(&mut self, header: Header) -> Result<Progress, LoadError> {
         let size = header.size;
         match header {
-            Header { tag: TAG_DEVICE_DATA, flags: 0, .. } => {
+            Header {
+                tag: TAG_DEVICE_DATA,
+                flags: 0,
+                ..
+            } => {
                 if size == 0 {
                     return Err(LoadError::EmptyRecord);
                 }
@@ -169,7 +182,11 @@ impl Loader {
                 };
                 Ok(Progress::DataAhead(size))
             }
-            Header { tag, flags: FLAG_OPTIONAL, .. } if tag != TAG_DEVICE_DATA => {
+            Header {
+                tag,
+                flags: FLAG_OPTIONAL,
+                ..
+            } if tag != TAG_DEVICE_DATA => {
                 self.state = if size == 0 {
                     State::START
                 } else {

@@ -119,7 +119,9 @@ mod tests {
 
     fn check(record: &[u8], step: usize) -> Result<(), PartsError> {
         let mut checker = Checker::new(record.len() as u64);
-        record.chunks(step).try_for_each(|bytes| checker.push(bytes))
+        record
+            .chunks(step)
+            .try_for_each(|bytes| checker.push(bytes))
     }
 
     #[test]

@@ -69,9 +69,7 @@ mod tests {
             flags: FLAG_OPTIONAL,
             tag: 0xa0b0_c0d0,
         };
-        let wire = [
-            8, 7, 6, 5, 4, 3, 2, 1, 1, 0, 0, 0, 0xd0, 0xc0, 0xb0, 0xa0,
-        ];
+        let wire = [8, 7, 6, 5, 4, 3, 2, 1, 1, 0, 0, 0, 0xd0, 0xc0, 0xb0, 0xa0];
         assert_eq!(header.encode(), wire);
         assert_eq!(Header::decode(&wire), header);
     }

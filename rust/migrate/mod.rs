@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Migration of a virtio virtual function: the arcs of VFIO's state machine in
+//! terms of virtio's device parts commands.
+
+mod loader;
+mod saver;
+
+use crate::{
+    vfio::{
+        self,
+        ArcError, //
+    },
+    virtio, //
+};
+use kernel::{
+    device::Core,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+use loader::Loader;
+use saver::Saver;
+
+/// The driver.
+pub(crate) struct VirtioVf;
+
+#[vtable]
+impl vfio::Driver for VirtioVf {
+    type Migration = Migration;
+
+    const NAME: &'static CStr = c"virtio-vfio-pci-rs";
+
+    fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Migration>> {
+        let member = virtio::Member::new(pdev)?;
+        if member.is_none() {
+            dev_info!(
+                pdev,
+                "no live migration: no PF with an admin virtqueue and device parts commands\n"
+            );
+        }
+        Ok(member.map(|member| Migration { member }))
+    }
+}
+
+/// Migration of one virtual function.
+pub(crate) struct Migration {
+    member: Arc<virtio::Member>,
+}
+
+impl Migration {
+    /// A reset need not end the stopped mode (virtio 1.4 does not say), and a
+    /// device that stays stopped is of no use to its next user.
+    fn leave_stopped_mode(&self) {
+        if let Err(error) = self.member.set_stopped(false) {
+            dev_warn!(
+                self.member.device(),
+                "device may be stuck in stopped mode: {:?}\n",
+                error
+            );
+        }
+    }
+}
+
+impl vfio::Migration for Migration {
+    type Save = Saver;
+    type Resume = Loader;
+
+    fn opened(&self) {
+        self.leave_stopped_mode();
+    }
+
+    fn reset_done(&self) {
+        self.leave_stopped_mode();
+    }
+
+    fn quiesce(&self) -> Result<(), ArcError> {
+        Ok(self.member.set_stopped(true)?)
+    }
+
+    fn unquiesce(&self) -> Result<(), ArcError> {
+        Ok(self.member.set_stopped(false)?)
+    }
+
+    // A device in stopped mode starts no DMA, and its state changes by accesses
+    // only: RUNNING_P2P and STOP are one to it.
+    fn stop(&self) -> Result<(), ArcError> {
+        Ok(())
+    }
+
+    fn start(&self) -> Result<(), ArcError> {
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Saver, ArcError> {
+        Ok(Saver::new(&self.member)?)
+    }
+
+    fn resume(&self) -> Result<Loader, ArcError> {
+        Ok(Loader::new(&self.member)?)
+    }
+
+    fn data_size(&self, saving: Option<&mut Saver>) -> Result<u64> {
+        match saving {
+            Some(saver) => Ok(saver.stream_size()),
+            None => saver::estimate(&self.member),
+        }
+    }
+}

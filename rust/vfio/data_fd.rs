@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file descriptor of a migration stream.
+//!
+//! A file may outlive the session, the open device file and the driver's
+//! binding. It owns nothing but a [`DataFd`]; the stream in it, with all that
+//! reaches the device, is taken out by [`DataFd::revoke`] when the session
+//! ends. Afterwards reads and writes give ENODEV.
+//!
+//! User memory is accessed with `io` held but not `stream`. A fault on it may
+//! wait for VFIO's `memory_lock` (the buffer may be a mapped BAR), and a reset
+//! revokes streams with `memory_lock` held: were `stream` held over the fault,
+//! the two would wait for each other.
+
+use super::migration::{
+    ResumeStream,
+    SaveStream, //
+};
+use crate::abi;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    fs::File,
+    module::this_module,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+    types::ForeignOwnable,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+    ModuleMetadata, //
+};
+
+/// Bytes that cross between user memory and a stream at a time.
+const BOUNCE_LEN: usize = 4096;
+
+/// What a migration file holds on to.
+#[pin_data]
+pub(super) struct DataFd<S> {
+    /// Serialises reads or writes; the buffer between user memory and the stream.
+    #[pin]
+    io: Mutex<KVec<u8>>,
+    /// `None` once revoked.
+    #[pin]
+    stream: Mutex<Option<S>>,
+}
+
+impl<S: Send + Unpin + 'static> DataFd<S> {
+    fn new(stream: S) -> Result<Arc<Self>> {
+        let bounce = KVec::zeroed(BOUNCE_LEN, GFP_KERNEL_ACCOUNT)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                io <- new_mutex!(bounce, "vfio_data_fd_io"),
+                stream <- new_mutex!(Some(stream), "vfio_data_fd_stream"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Ends the stream: drops it, with the caller's locks held, once nobody is
+    /// inside it. Users of the file get ENODEV from then on.
+    pub(super) fn revoke(&self) {
+        let stream = self.stream.lock().take();
+        drop(stream);
+    }
+
+    /// Runs `f` on the stream.
+    ///
+    /// # Errors
+    ///
+    /// ENODEV if the stream was revoked.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R> {
+        match &mut *self.stream.lock() {
+            Some(stream) => Ok(f(stream)),
+            None => Err(ENODEV),
+        }
+    }
+}
+
+impl<S: SaveStream> DataFd<S> {
+    fn read(&self, user: UserSlice) -> Result<usize> {
+        let mut bounce = self.io.lock();
+        let mut writer = user.writer();
+        let mut done = 0;
+        loop {
+            let len = writer.len().min(BOUNCE_LEN);
+            let buf = bounce.get_mut(..len).ok_or(EINVAL)?;
+            let count = match self.with(|stream| stream.peek(buf)) {
+                Ok(0) => break,
+                Ok(count) => count.min(len),
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            };
+            // Bytes leave the stream only once userspace has them.
+            if writer.write_slice(buf.get(..count).ok_or(EINVAL)?).is_err() {
+                if done == 0 {
+                    return Err(EFAULT);
+                }
+                break;
+            }
+            if self.with(|stream| stream.consume(count)).is_err() {
+                return Err(ENODEV);
+            }
+            done += count;
+        }
+        Ok(done)
+    }
+}
+
+impl<S: ResumeStream> DataFd<S> {
+    fn write(&self, user: UserSlice) -> Result<usize> {
+        let mut bounce = self.io.lock();
+        let mut reader = user.reader();
+        let mut done = 0;
+        // A write of no bytes still tells whether the stream is alive.
+        self.with(|_| ())?;
+        while !reader.is_empty() {
+            let len = reader.len().min(BOUNCE_LEN);
+            let buf = bounce.get_mut(..len).ok_or(EINVAL)?;
+            if reader.read_slice(buf).is_err() {
+                if done == 0 {
+                    return Err(EFAULT);
+                }
+                break;
+            }
+            // A refusal is reported even if earlier bytes of this call were
+            // taken: the stream is dead, and its writer must not go on.
+            self.with(|stream| stream.write(buf))??;
+            done += len;
+        }
+        Ok(done)
+    }
+}
+
+/// Makes a file that reads from `stream`; the file's owner is module `M`.
+///
+/// # Errors
+///
+/// ENOMEM, or ENFILE when the system is out of files.
+pub(super) fn save_file<M: ModuleMetadata, S: SaveStream>(
+    stream: S,
+) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
+    open(stream, &FileOps::<M, S>::SAVE, bindings::O_RDONLY)
+}
+
+/// Makes a file that writes to `stream`; the file's owner is module `M`.
+///
+/// # Errors
+///
+/// As [`save_file`].
+pub(super) fn resume_file<M: ModuleMetadata, S: ResumeStream>(
+    stream: S,
+) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
+    open(stream, &FileOps::<M, S>::RESUME, bindings::O_WRONLY)
+}
+
+/// `ops` must be one of [`FileOps`] for the same `S`.
+fn open<S: Send + Unpin + 'static>(
+    stream: S,
+    ops: &'static bindings::file_operations,
+    flags: u32,
+) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
+    let fd = DataFd::new(stream)?;
+    let private = fd.clone().into_foreign();
+    // SAFETY: The name is nul-terminated, `ops` lives as long as the module, which the file pins
+    // through `ops.owner`, and `private` is what the functions of `ops` expect.
+    let file = unsafe {
+        abi::anon_inode_getfile(
+            c"[vfio-migration]".as_char_ptr(),
+            ops,
+            private.cast(),
+            flags as c_int,
+        )
+    };
+    let file = from_err_ptr(file).inspect_err(|_| {
+        // SAFETY: `private` comes from `into_foreign` above, and no file took it over.
+        drop(unsafe { Arc::<DataFd<S>>::from_foreign(private) });
+    })?;
+    // A stream has no position.
+    // SAFETY: `file` is a new file, not shared yet; `stream_open` does not use the inode.
+    unsafe { bindings::stream_open((*file).f_inode, file) };
+    let file = NonNull::new(file).ok_or(ENOMEM)?;
+    // SAFETY: The reference that `anon_inode_getfile` returned is handed over; `File` is a
+    // transparent wrapper of `struct file`. No `fdget_pos` is under way: there is no descriptor yet.
+    let file = unsafe { ARef::from_raw(file.cast::<File>()) };
+    Ok((fd, file))
+}
+
+/// File operations for a stream `S`, owned by module `M`.
+struct FileOps<M, S>(PhantomData<(M, S)>);
+
+impl<M: ModuleMetadata, S: SaveStream> FileOps<M, S> {
+    const SAVE: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<M>().as_ptr(),
+        read: Some(read::<S>),
+        release: Some(release::<S>),
+        ..pin_init::zeroed()
+    };
+}
+
+impl<M: ModuleMetadata, S: ResumeStream> FileOps<M, S> {
+    const RESUME: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<M>().as_ptr(),
+        write: Some(write::<S>),
+        release: Some(release::<S>),
+        ..pin_init::zeroed()
+    };
+}
+
+fn to_ssize(result: Result<usize>) -> isize {
+    match result {
+        // The VFS limits a transfer to MAX_RW_COUNT, below `isize::MAX`.
+        Ok(count) => count as isize,
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// # Safety
+///
+/// `file` must be a live file made by [`open`] for `S`, and `buf` a user address.
+unsafe extern "C" fn read<S: SaveStream>(
+    file: *mut bindings::file,
+    buf: *mut c_char,
+    count: usize,
+    _pos: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: `open` put an `Arc<DataFd<S>>` there, which stays until `release`, and the VFS does
+    // not call `release` while a read runs.
+    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
+    to_ssize(fd.read(UserSlice::new(UserPtr::from_ptr(buf.cast()), count)))
+}
+
+/// # Safety
+///
+/// As [`read`].
+unsafe extern "C" fn write<S: ResumeStream>(
+    file: *mut bindings::file,
+    buf: *const c_char,
+    count: usize,
+    _pos: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: As in `read`.
+    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
+    to_ssize(fd.write(UserSlice::new(
+        UserPtr::from_ptr(buf.cast_mut().cast()),
+        count,
+    )))
+}
+
+/// # Safety
+///
+/// `file` must be a file made by [`open`] for `S`; nobody uses it afterwards.
+unsafe extern "C" fn release<S: Send + Unpin + 'static>(
+    _inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    // SAFETY: The pointer comes from `into_foreign` in `open` and is given back once, here.
+    drop(unsafe { Arc::<DataFd<S>>::from_foreign((*file).private_data) });
+    0
+}

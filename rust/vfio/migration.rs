@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver implements for migration.
+//!
+//! States and arcs are those of `enum vfio_device_mig_state` in
+//! `include/uapi/linux/vfio.h`.
+
+use kernel::prelude::*;
+
+/// Why an arc failed, and where that leaves the device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ArcError {
+    /// The device is where the arc began.
+    Unchanged(Error),
+    /// Nobody knows: the device goes to ERROR, which only a reset leaves.
+    Undefined(Error),
+}
+
+impl From<Error> for ArcError {
+    fn from(error: Error) -> Self {
+        Self::Unchanged(error)
+    }
+}
+
+/// Migration of one device: one method per arc.
+///
+/// The methods are called with the state lock held, so never two at a time for
+/// one device, except that the streams a method returned are used by the
+/// holders of their file descriptors in parallel.
+///
+/// The device supports `VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P`.
+pub(crate) trait Migration: Send + Sync + 'static {
+    /// Outgoing stream of a session.
+    type Save: SaveStream;
+    /// Incoming stream of a session.
+    type Resume: ResumeStream;
+
+    /// The device file was opened: whatever a former user left behind in the
+    /// device must not show. The device has just been reset.
+    fn opened(&self);
+
+    /// The device was reset while it was open. Its streams are gone already.
+    ///
+    /// Runs where the reset was asked for, with locks of VFIO held that are
+    /// also taken inside page faults: user memory must not be accessed.
+    fn reset_done(&self);
+
+    /// RUNNING -> RUNNING_P2P: the device starts no DMA any more and outstanding
+    /// DMA is finished. It still answers accesses.
+    fn quiesce(&self) -> Result<(), ArcError>;
+
+    /// RUNNING_P2P -> RUNNING.
+    fn unquiesce(&self) -> Result<(), ArcError>;
+
+    /// RUNNING_P2P -> STOP: the internal state changes no more.
+    fn stop(&self) -> Result<(), ArcError>;
+
+    /// STOP -> RUNNING_P2P.
+    fn start(&self) -> Result<(), ArcError>;
+
+    /// STOP -> STOP_COPY: gives the stream of the stopped device's state.
+    fn save(&self) -> Result<Self::Save, ArcError>;
+
+    /// STOP -> RESUMING: gives the stream that takes a state.
+    fn resume(&self) -> Result<Self::Resume, ArcError>;
+
+    /// Estimate of the bytes a STOP_COPY stream has (`MIG_DATA_SIZE`), in any
+    /// state. `saving` is the stream of a session under way.
+    ///
+    /// # Errors
+    ///
+    /// Whatever asking the device gives.
+    fn data_size(&self, saving: Option<&mut Self::Save>) -> Result<u64>;
+}
+
+/// The state of a device on its way out.
+pub(crate) trait SaveStream: Send + Unpin + 'static {
+    /// Copies the next bytes to `buf` without taking them off the stream; 0 is
+    /// the end of the stream.
+    fn peek(&self, buf: &mut [u8]) -> usize;
+
+    /// Takes `count` bytes off the stream, no more than the last
+    /// [`peek`](Self::peek) gave.
+    fn consume(&mut self, count: usize);
+}
+
+/// The state of a device on its way in.
+pub(crate) trait ResumeStream: Send + Unpin + 'static {
+    /// Takes the next bytes, all of them.
+    ///
+    /// # Errors
+    ///
+    /// The stream is refused, then and for good.
+    fn write(&mut self, bytes: &[u8]) -> Result;
+
+    /// RESUMING -> STOP: the stream ends here, and the device has its state.
+    ///
+    /// # Errors
+    ///
+    /// [`ArcError::Unchanged`] if more bytes can still make the stream whole.
+    fn finish(&mut self) -> Result<(), ArcError>;
+}

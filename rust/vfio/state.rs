@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The migration state of a device, its lock, and the walk over the arcs.
+
+use super::{
+    data_fd::{
+        self,
+        DataFd, //
+    },
+    migration::{
+        ArcError,
+        Migration,
+        ResumeStream, //
+    }, //
+};
+use crate::abi;
+use kernel::{
+    error::to_result,
+    fs::File,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier::smp_mb,
+        Arc,
+        Mutex, //
+    },
+    ModuleMetadata, //
+};
+
+/// A migration state that this layer implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum State {
+    Error = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_ERROR,
+    Stop = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP,
+    Running = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING,
+    StopCopy = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP_COPY,
+    Resuming = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RESUMING,
+    RunningP2p = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING_P2P,
+}
+
+impl State {
+    fn as_raw(self) -> abi::vfio_device_mig_state {
+        self as abi::vfio_device_mig_state
+    }
+
+    fn from_raw(raw: abi::vfio_device_mig_state) -> Result<Self> {
+        [
+            Self::Error,
+            Self::Stop,
+            Self::Running,
+            Self::StopCopy,
+            Self::Resuming,
+            Self::RunningP2p,
+        ]
+        .into_iter()
+        .find(|&state| state.as_raw() == raw)
+        .ok_or(EINVAL)
+    }
+}
+
+/// State and sessions; everything that the lock protects.
+struct Fsm<M: Migration> {
+    state: State,
+    /// Is `Some` in STOP_COPY.
+    saving: Option<Arc<DataFd<M::Save>>>,
+    /// Is `Some` in RESUMING.
+    resuming: Option<Arc<DataFd<M::Resume>>>,
+}
+
+impl<M: Migration> Fsm<M> {
+    fn end_sessions(&mut self) {
+        if let Some(fd) = self.saving.take() {
+            fd.revoke();
+        }
+        if let Some(fd) = self.resuming.take() {
+            fd.revoke();
+        }
+    }
+}
+
+/// A device's migration state behind its lock.
+///
+/// # Resets
+///
+/// A reset is reported by [`reset_done`](Self::reset_done) from a context that
+/// holds VFIO's `memory_lock`, which nests inside the mmap lock, which user
+/// accesses under our locks may take: it must not wait for the lock. It leaves
+/// a mark and tries the lock. Whoever holds the lock acts on the mark, first
+/// thing after taking the lock and last thing before releasing it, and looks
+/// once more after the release. So a state from before a reset is never seen
+/// after it, and no mark stays behind.
+#[pin_data]
+pub(super) struct StateLock<M: Migration> {
+    #[pin]
+    fsm: Mutex<Fsm<M>>,
+    reset_pending: Atomic<bool>,
+    migration: M,
+}
+
+impl<M: Migration> StateLock<M> {
+    pub(super) fn new(migration: M) -> impl PinInit<Self> {
+        pin_init!(Self {
+            fsm <- new_mutex!(
+                Fsm {
+                    state: State::Running,
+                    saving: None,
+                    resuming: None,
+                },
+                "vfio_migration_state"
+            ),
+            reset_pending: Atomic::new(false),
+            migration,
+        })
+    }
+
+    /// Runs `f` with the lock held.
+    fn with<R>(&self, f: impl FnOnce(&mut Fsm<M>) -> R) -> R {
+        let mut fsm = self.fsm.lock();
+        self.observe_reset(&mut fsm);
+        let result = f(&mut fsm);
+        self.observe_reset(&mut fsm);
+        drop(fsm);
+        self.observe_reset_unlocked();
+        result
+    }
+
+    fn observe_reset(&self, fsm: &mut Fsm<M>) {
+        if self.reset_pending.xchg(false, Full) {
+            fsm.end_sessions();
+            fsm.state = State::Running;
+            self.migration.reset_done();
+        }
+    }
+
+    /// Acts on a reset that nobody with the lock held has seen.
+    fn observe_reset_unlocked(&self) {
+        loop {
+            // Orders the release of the lock, or the mark set by `reset_done`, before the load of
+            // the mark: either we see a mark set while we held the lock, or its setter sees the
+            // lock free.
+            smp_mb(Full);
+            if !self.reset_pending.load(Relaxed) {
+                return;
+            }
+            // If it is taken, its holder looks at the mark after releasing it.
+            let Some(mut fsm) = self.fsm.try_lock() else {
+                return;
+            };
+            self.observe_reset(&mut fsm);
+        }
+    }
+
+    /// The device was reset: it is RUNNING, and its sessions are gone.
+    pub(super) fn reset_done(&self) {
+        self.reset_pending.store(true, Relaxed);
+        self.observe_reset_unlocked();
+    }
+
+    /// The first user opened the device.
+    pub(super) fn open(&self) {
+        self.with(|fsm| {
+            fsm.end_sessions();
+            fsm.state = State::Running;
+            self.migration.opened();
+        });
+    }
+
+    /// The last user closed the device.
+    pub(super) fn close(&self) {
+        self.with(Fsm::end_sessions);
+    }
+
+    pub(super) fn get(&self) -> abi::vfio_device_mig_state {
+        self.with(|fsm| fsm.state.as_raw())
+    }
+
+    pub(super) fn data_size(&self) -> Result<u64> {
+        self.with(|fsm| match &fsm.saving {
+            Some(fd) => fd.with(|save| self.migration.data_size(Some(save)))?,
+            None => self.migration.data_size(None),
+        })
+    }
+
+    /// Takes the device to state `target`, arc by arc, and gives the data file
+    /// of the session if the last arc began one. The file's owner is module `O`.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if there is no way from here to `target`, otherwise what the arc
+    /// that failed gave. The device is then in the state that arc began in, or
+    /// in ERROR.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be a valid registered device, with the migration flags of
+    /// this layer.
+    pub(super) unsafe fn set<O: ModuleMetadata>(
+        &self,
+        device: *mut abi::vfio_device,
+        target: abi::vfio_device_mig_state,
+    ) -> Result<Option<ARef<File>>> {
+        self.with(|fsm| {
+            let mut file = None;
+            while fsm.state.as_raw() != target {
+                let mut next = 0;
+                // SAFETY: `device` is valid by the requirements of this function; the current
+                // state is one its flags allow, since `State` has no other.
+                to_result(unsafe {
+                    abi::vfio_mig_get_next_state(device, fsm.state.as_raw(), target, &mut next)
+                })?;
+                let next = State::from_raw(next)?;
+                match self.step::<O>(fsm, next) {
+                    Ok(new_file) => {
+                        fsm.state = next;
+                        file = new_file;
+                    }
+                    Err(ArcError::Unchanged(error)) => return Err(error),
+                    Err(ArcError::Undefined(error)) => {
+                        fsm.end_sessions();
+                        fsm.state = State::Error;
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(file)
+        })
+    }
+
+    /// One arc.
+    fn step<O: ModuleMetadata>(
+        &self,
+        fsm: &mut Fsm<M>,
+        next: State,
+    ) -> Result<Option<ARef<File>>, ArcError> {
+        match (fsm.state, next) {
+            (State::Running, State::RunningP2p) => self.migration.quiesce()?,
+            (State::RunningP2p, State::Running) => self.migration.unquiesce()?,
+            (State::RunningP2p, State::Stop) => self.migration.stop()?,
+            (State::Stop, State::RunningP2p) => self.migration.start()?,
+            (State::Stop, State::StopCopy) => {
+                let (fd, file) = data_fd::save_file::<O, _>(self.migration.save()?)?;
+                fsm.saving = Some(fd);
+                return Ok(Some(file));
+            }
+            (State::Stop, State::Resuming) => {
+                let (fd, file) = data_fd::resume_file::<O, _>(self.migration.resume()?)?;
+                fsm.resuming = Some(fd);
+                return Ok(Some(file));
+            }
+            (State::StopCopy, State::Stop) => fsm.end_sessions(),
+            (State::Resuming, State::Stop) => {
+                let fd = fsm.resuming.as_ref().ok_or(ArcError::Undefined(EIO))?;
+                fd.with(ResumeStream::finish)??;
+                fsm.end_sessions();
+            }
+            // `vfio_mig_get_next_state` gives no other arcs for our flags.
+            _ => return Err(ArcError::Unchanged(EINVAL)),
+        }
+        Ok(None)
+    }
+}

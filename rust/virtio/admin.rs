@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Admin commands for one virtual function, and the resource objects that the
+//! device parts commands work on.
+
+use super::Buffer;
+use crate::{
+    abi,
+    logic::admin_status, //
+};
+use core::ptr;
+use kernel::{
+    bindings,
+    device::Core,
+    new_mutex,
+    pci,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// The only resource object type that the device parts commands know.
+const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
+
+/// A virtual function as a member of its PF's SR-IOV group.
+///
+/// # Invariants
+///
+/// `pdev` is bound to our driver whenever a command is given: a member is used
+/// by the device's migration and its streams, which are gone before the device
+/// is unbound. That keeps the PF's driver bound, too: it disables SR-IOV, which
+/// unbinds the virtual functions, before it goes.
+#[pin_data]
+pub(crate) struct Member {
+    pdev: ARef<pci::Device>,
+    /// The PF's driver wants the commands for one device serialised.
+    #[pin]
+    command: Mutex<()>,
+}
+
+impl Member {
+    /// The member that `pdev` is, or `None` if its PF has no device parts
+    /// commands, or no driver, or if it is no virtual function.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn new(pdev: &pci::Device<Core<'_>>) -> Result<Option<Arc<Self>>> {
+        let pdev: ARef<pci::Device> = pdev.into();
+        // SAFETY: The device is valid and, in the `Core` context, cannot go away meanwhile.
+        if !unsafe { abi::virtio_pci_admin_has_dev_parts(as_raw(&pdev)) } {
+            return Ok(None);
+        }
+        // INVARIANT: The caller is binding the device.
+        let member = Arc::pin_init(
+            pin_init!(Self {
+                pdev,
+                command <- new_mutex!((), "virtio_admin_command"),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(Some(member))
+    }
+
+    /// The device, for messages.
+    pub(crate) fn device(&self) -> &pci::Device {
+        &self.pdev
+    }
+
+    /// Gives a command, again while the device asks for it, within bounds.
+    ///
+    /// # Errors
+    ///
+    /// What the device or the PF's driver answers, see [`admin_status::errno`].
+    fn execute(&self, mut command: impl FnMut(*mut bindings::pci_dev) -> c_int) -> Result {
+        let _serialised = self.command.lock();
+        let mut attempt = 0;
+        loop {
+            let errno = admin_status::errno(command(as_raw(&self.pdev)));
+            if errno == 0 {
+                return Ok(());
+            }
+            if !admin_status::is_transient(errno) || attempt == admin_status::MAX_RETRIES {
+                return Err(Error::from_errno(-errno));
+            }
+            fsleep(Delta::from_millis(admin_status::retry_delay_ms(attempt)));
+            attempt += 1;
+        }
+    }
+
+    /// Stops the device, or lets it go on (DEV_MODE_SET). Stopped, it starts no
+    /// DMA and no interrupts, and has finished what it had started. Setting the
+    /// mode that it has is no error.
+    pub(crate) fn set_stopped(&self, stopped: bool) -> Result {
+        let flags = u8::from(stopped) << abi::VIRTIO_ADMIN_CMD_DEV_MODE_F_STOPPED;
+        // SAFETY: By the type invariant.
+        self.execute(|pdev| unsafe { abi::virtio_pci_admin_mode_set(pdev, flags) })
+    }
+
+    fn create(self: &Arc<Self>, operation: u32) -> Result<Object> {
+        let operation = u8::try_from(operation)?;
+        let mut id = 0;
+        // SAFETY: By the type invariant; `id` is valid for a write.
+        self.execute(|pdev| unsafe {
+            abi::virtio_pci_admin_obj_create(pdev, DEV_PARTS, operation, &mut id)
+        })?;
+        // INVARIANT: The device has just created it.
+        Ok(Object {
+            member: self.clone(),
+            id,
+        })
+    }
+
+    /// Creates an object to get parts with.
+    pub(crate) fn get_parts(self: &Arc<Self>) -> Result<GetParts> {
+        self.create(abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS_TYPE_GET)
+            .map(GetParts)
+    }
+
+    /// Creates an object to set parts with.
+    pub(crate) fn set_parts(self: &Arc<Self>) -> Result<SetParts> {
+        self.create(abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS_TYPE_SET)
+            .map(SetParts)
+    }
+}
+
+/// `struct pci_dev` of `pdev`.
+fn as_raw(pdev: &pci::Device) -> *mut bindings::pci_dev {
+    // `pci::Device` is a transparent wrapper of an opaque `struct pci_dev`.
+    ptr::from_ref(pdev).cast_mut().cast()
+}
+
+/// A device parts resource object; dropping it destroys it.
+///
+/// # Invariants
+///
+/// The device has an object with this id, which nobody else refers to. (A reset
+/// of the PF destroys it behind our back; commands with its id then fail.)
+struct Object {
+    member: Arc<Member>,
+    id: u32,
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let id = self.id;
+        let destroyed = self.member.execute(|pdev| {
+            // SAFETY: By the invariant of `Member`.
+            unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, id) }
+        });
+        if let Err(error) = destroyed {
+            // The id stays taken, in the device and in the PF's driver, until the PF is reset.
+            dev_warn!(
+                self.member.device(),
+                "resource object {} not destroyed: {:?}\n",
+                id,
+                error
+            );
+        }
+    }
+}
+
+/// Access to the parts of a device, for reading.
+pub(crate) struct GetParts(Object);
+
+impl GetParts {
+    /// The most bytes that [`get`](Self::get) may give, which is never zero.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the device says zero.
+    pub(crate) fn max_size(&self) -> Result<u32> {
+        let mut size = 0;
+        // SAFETY: By the invariants of `Member` and `Object`; `size` is valid for a write.
+        self.0.member.execute(|pdev| unsafe {
+            abi::virtio_pci_admin_dev_parts_metadata_get(
+                pdev,
+                DEV_PARTS,
+                self.0.id,
+                abi::VIRTIO_ADMIN_CMD_DEV_PARTS_METADATA_TYPE_SIZE as u8,
+                &mut size,
+            )
+        })?;
+        if size == 0 {
+            return Err(EINVAL);
+        }
+        Ok(size)
+    }
+
+    /// All parts of the device.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the device says it wrote nothing, or more than there was room for.
+    pub(crate) fn get(&self) -> Result<Buffer> {
+        let mut parts = Buffer::zeroed(self.max_size()?.try_into()?)?;
+        let written = parts.with_writable(|sg| {
+            let mut written = 0;
+            // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
+            // `parts` owns and nobody else refers to while this call has it borrowed.
+            self.0.member.execute(|pdev| unsafe {
+                abi::virtio_pci_admin_dev_parts_get(
+                    pdev,
+                    DEV_PARTS,
+                    self.0.id,
+                    abi::VIRTIO_ADMIN_CMD_DEV_PARTS_GET_TYPE_ALL as u8,
+                    sg,
+                    &mut written,
+                )
+            })?;
+            Ok(written)
+        })?;
+        let written = usize::try_from(written)?;
+        if written == 0 || written > parts.len() {
+            return Err(EINVAL);
+        }
+        parts.truncate(written);
+        Ok(parts)
+    }
+}
+
+/// Access to the parts of a stopped device, for writing.
+pub(crate) struct SetParts(Object);
+
+impl SetParts {
+    /// Sets the device's parts. What is not in `parts` stays as it is; if the
+    /// device refuses, everything does.
+    pub(crate) fn set(&self, parts: &Buffer) -> Result {
+        // struct virtio_admin_cmd_resource_obj_cmd_hdr: type, reserved, id.
+        let mut header = [0; 8];
+        header[..2].copy_from_slice(&DEV_PARTS.to_le_bytes());
+        header[4..].copy_from_slice(&self.0.id.to_le_bytes());
+        parts.with_readable(header, |sg| {
+            self.0.member.execute(|pdev| {
+                // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
+                // is borrowed for this call; the device only reads it.
+                unsafe { abi::virtio_pci_admin_dev_parts_set(pdev, sg) }
+            })
+        })
+    }
+}

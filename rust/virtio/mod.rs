@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtio device parts of a virtual function, through admin commands on the
+//! PF's admin virtqueue.
+//!
+//! The commands are those of virtio 1.4, section 2.13; the PF's driver
+//! (`virtio_pci`) executes them. They block without a timeout until the device
+//! answers. Nothing here knows of VFIO.
+//!
+//! C header: `include/linux/virtio_pci_admin.h`.
+
+mod admin;
+mod buffer;
+
+pub(crate) use admin::{
+    Member,
+    SetParts, //
+};
+pub(crate) use buffer::Buffer;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! vfio-pci variant driver that makes virtio SR-IOV virtual functions
+//! live-migratable.
+//!
+//! - `vfio`: abstractions for any vfio-pci variant driver
+//! - `virtio`: admin commands and device parts, through the PF's driver
+//! - `migrate`: this driver's migration, made of the two
+//! - `logic`: what can be decided without the kernel, shared with userspace
+//!
+//! Limitations: no PRE_COPY, no DMA logging and no transitional (legacy I/O)
+//! devices; such a device works as a modern one.
+
+mod abi;
+#[path = "core/mod.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod logic;
+mod migrate;
+mod vfio;
+mod virtio;
+
+use kernel::prelude::*;
+
+module! {
+    type: VirtioVfioPci,
+    name: "virtio_vfio_pci_rs",
+    authors: ["The virtio_vfio_pci_rs authors"],
+    description: "VFIO migration of virtio virtual functions, in Rust",
+    license: "GPL",
+    imports_ns: ["IOMMUFD"],
+}
+
+/// PCI vendor id of virtio devices.
+const PCI_VENDOR_ID_VIRTIO: u32 = 0x1af4;
+
+kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
+    // Modern ids: 0x1040 plus the virtio device type.
+    vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1041), // network
+    vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1042), // block
+]);
+
+#[pin_data]
+struct VirtioVfioPci {
+    #[pin]
+    driver: vfio::Registration<migrate::VirtioVf>,
+}
+
+impl kernel::InPlaceModule for VirtioVfioPci {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            driver <- vfio::Registration::new(c"virtio_vfio_pci_rs", module, &ID_TABLE),
+        })
+    }
+}

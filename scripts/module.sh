@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The module, built in the toolroot for one of the test kernels.
+#
+#   module.sh build [test|debug]   build it
+#   module.sh path [test|debug]    print the path of the .ko, as seen inside the toolroot
+
+. "$(dirname "$0")/lib.sh"
+
+flavour=${2:-test}
+vars=
+[ "$flavour" = debug ] && vars=LLVM=1
+out=/cache/module-$flavour
+
+build() {
+	"$TOP/scripts/toolroot.sh" run bash -c '
+		set -e
+		mkdir -p "$2"
+		make -C "$1" M=/src MO="$2" $3 CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+		' module "$(cd "$TOP" && scripts/kernel.sh path "$flavour")" "$out" "$vars"
+}
+
+case ${1:-} in
+build)
+	need_root
+	with_lock "module-$flavour" step "module-$flavour" "fix what the compiler says" build
+	;;
+path) echo "$out/virtio_vfio_pci_rs.ko" ;;
+*) die "usage: module.sh build|path [test|debug]" ;;
+esac
