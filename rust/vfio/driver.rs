@@ -178,9 +178,9 @@ unsafe extern "C" fn probe<D: Driver>(
                 &Ops::<D>::DEVICE,
             )
         })?;
-        // SAFETY: The reference that the allocation gave is given back once.
-        let mut device = ScopeGuard::new_with_data(device, |device| unsafe {
-            abi::vvp_put_device(device);
+        let mut device = ScopeGuard::new_with_data(device, |device| {
+            // SAFETY: The reference that the allocation gave is given back once.
+            unsafe { abi::vvp_put_device(device) };
         });
 
         if let Some(migration) = migration {

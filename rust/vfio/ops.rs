@@ -70,12 +70,12 @@ fn to_errno(result: Result) -> c_int {
 /// `device` must be memory for a `Device<D>` that `_vfio_alloc_device` has just allocated.
 unsafe extern "C" fn init<D: Driver>(device: *mut abi::vfio_device) -> c_int {
     // SAFETY: Called as the `init` callback of a vfio-pci device.
-    to_errno(
-        to_result(unsafe { abi::vfio_pci_core_init_dev(device) }).map(|()| {
-            // SAFETY: This is the `init` callback.
-            unsafe { Device::<D>::init(device) }
-        }),
-    )
+    let ret = unsafe { abi::vfio_pci_core_init_dev(device) };
+    if ret == 0 {
+        // SAFETY: This is the `init` callback.
+        unsafe { Device::<D>::init(device) };
+    }
+    ret
 }
 
 /// # Safety
