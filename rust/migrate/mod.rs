@@ -17,7 +17,13 @@ use kernel::{
     device::Core,
     pci,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 use loader::Loader;
 use saver::Saver;
@@ -39,20 +45,37 @@ impl vfio::Driver for VirtioVf {
                 "no live migration: no PF with an admin virtqueue and device parts commands\n"
             );
         }
-        Ok(member.map(|member| Migration { member }))
+        Ok(member.map(|member| Migration {
+            member,
+            may_be_stopped: Atomic::new(false),
+        }))
     }
 }
 
 /// Migration of one virtual function.
 pub(crate) struct Migration {
     member: Arc<virtio::Member>,
+    /// False only if we know the device to be out of stopped mode. Changes with
+    /// the state lock held.
+    may_be_stopped: Atomic<bool>,
 }
 
 impl Migration {
+    /// Sets or ends the stopped mode.
+    fn set_stopped(&self, stopped: bool) -> Result {
+        // Should setting it fail, the mode is in doubt; ending it twice is allowed.
+        if stopped {
+            self.may_be_stopped.store(true, Relaxed);
+        }
+        self.member.set_stopped(stopped)?;
+        self.may_be_stopped.store(stopped, Relaxed);
+        Ok(())
+    }
+
     /// A reset need not end the stopped mode (virtio 1.4 does not say), and a
     /// device that stays stopped is of no use to its next user.
     fn leave_stopped_mode(&self) {
-        if let Err(error) = self.member.set_stopped(false) {
+        if let Err(error) = self.set_stopped(false) {
             dev_warn!(
                 self.member.device(),
                 "device may be stuck in stopped mode: {:?}\n",
@@ -67,19 +90,22 @@ impl vfio::Migration for Migration {
     type Resume = Loader;
 
     fn opened(&self) {
+        // Whoever had the device before us may have been another driver.
         self.leave_stopped_mode();
     }
 
     fn reset_done(&self) {
-        self.leave_stopped_mode();
+        if self.may_be_stopped.load(Relaxed) {
+            self.leave_stopped_mode();
+        }
     }
 
     fn quiesce(&self) -> Result<(), ArcError> {
-        Ok(self.member.set_stopped(true)?)
+        Ok(self.set_stopped(true)?)
     }
 
     fn unquiesce(&self) -> Result<(), ArcError> {
-        Ok(self.member.set_stopped(false)?)
+        Ok(self.set_stopped(false)?)
     }
 
     // A device in stopped mode starts no DMA, and its state changes by accesses
