@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+# 'make help' says what there is.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+.PHONY: module modules_install clean setup demo check help
+
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+modules_install: module
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+clean:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+# Everything below needs nothing but root and the package registries, and
+# touches nothing outside the cache directory.
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@scripts/selftests.sh run demo
+
+check: setup
+	@scripts/selftests.sh run check
+
+help:
+	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
+	@echo 'make modules_install  install it'
+	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
+	@echo 'make check            run all tests'
+	@echo 'make setup            fetch and build what demo and check need, and stop there'
+	@echo 'make clean            remove what the first two made'
+	@echo
+	@echo 'demo, check and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
