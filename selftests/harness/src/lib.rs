@@ -7,6 +7,7 @@ pub mod control;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;
+pub mod net;
 pub mod pci;
 pub mod sriov;
 pub mod vfio;

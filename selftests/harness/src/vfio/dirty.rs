@@ -26,7 +26,7 @@ impl Bitmap {
     pub fn pages(&self) -> Vec<u64> {
         let mut pages = Vec::new();
         for (index, word) in self.words.iter().enumerate() {
-            for bit in (0..64).filter(|bit| word >> bit & 1 != 0) {
+            for bit in (0..64).filter(|bit| (word >> bit) & 1 != 0) {
                 pages.push(self.iova + (index as u64 * 64 + bit) * self.page_size);
             }
         }
