@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What runs in the host under test: prepares it, starts the virtual machines,
+//! plays the guest's peer, migrates, and judges.
+
+mod guest;
+mod lines;
+mod peer;
+mod prepare;
+mod qmp;
+mod render;
+mod report;
+mod scenario;
+mod verdict;
+mod vm;
+
+pub use prepare::Driver;
+pub use render::render;
+pub use report::Report;
+pub use scenario::{Options, run};
+pub use verdict::{Verdict, verdicts};

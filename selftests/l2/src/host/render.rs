@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The report as a person reads it.
+
+use std::fmt::{self, Display, Write};
+
+use super::report::{Migration, Report, Traffic};
+use super::verdict::verdicts;
+
+/// A short report in plain text.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut text, report);
+    text
+}
+
+fn write_report(to: &mut String, report: &Report) -> fmt::Result {
+    let setting = &report.setting;
+    writeln!(
+        to,
+        "Live migration of a guest that owns a virtio network VF"
+    )?;
+    line(
+        to,
+        "driver",
+        format!("{} on Linux {}", setting.driver, setting.kernel),
+    )?;
+    line(
+        to,
+        "machine",
+        format!(
+            "QEMU {}, guest with {} MiB",
+            setting.qemu, setting.guest_memory_mib
+        ),
+    )?;
+    line(
+        to,
+        "from, to",
+        format!("{}, {}", setting.source, setting.target),
+    )?;
+    if let Some(seconds) = report.guest_up_s {
+        line(to, "guest up after", format!("{seconds:.1} s"))?;
+    }
+    if let Some(migration) = &report.migration {
+        write_migration(to, migration)?;
+    }
+    if let (Some(before), Some(end)) = (&report.before, &report.end) {
+        write_traffic(to, before, end)?;
+    }
+    write_pages(to, report)?;
+    writeln!(to, "\nRequirements")?;
+    let verdicts = verdicts(report);
+    for verdict in &verdicts {
+        match &verdict.problem {
+            None => writeln!(to, "  met      {}", verdict.name)?,
+            Some(problem) => writeln!(to, "  NOT MET  {}: {problem}", verdict.name)?,
+        }
+    }
+    writeln!(
+        to,
+        "\nAll times are those of an emulated machine: QEMU without KVM emulates the host\n\
+         under test, which in turn runs the guest. They show the order of events and that\n\
+         nothing stalls; they say nothing about real hardware."
+    )?;
+    let met = verdicts.iter().all(|verdict| verdict.problem.is_none());
+    writeln!(to, "Result: {}", if met { "PASSED" } else { "FAILED" })
+}
+
+fn write_migration(to: &mut String, migration: &Migration) -> fmt::Result {
+    writeln!(to, "\nMigration: {}", migration.status)?;
+    if let Some(failure) = &migration.failure {
+        line(to, "reason", failure)?;
+    }
+    for phase in &migration.phases {
+        writeln!(to, "  {:9.1} ms  {}  {}", phase.ms, phase.side, phase.what)?;
+    }
+    let milliseconds = |value: Option<u64>| {
+        value.map_or_else(|| "unknown".to_string(), |value| format!("{value} ms"))
+    };
+    line(to, "total time", milliseconds(migration.total_ms))?;
+    line(
+        to,
+        "downtime",
+        format!("{} (QEMU's figure)", milliseconds(migration.downtime_ms)),
+    )?;
+    if let (Some(sent), Some(total)) = (migration.ram_bytes, migration.ram_total_bytes) {
+        let syncs = migration.dirty_syncs.unwrap_or(0);
+        line(
+            to,
+            "memory",
+            format!("{sent} bytes sent for {total} bytes; dirty pages collected {syncs} times"),
+        )?;
+    }
+    let device = migration.device_bytes.unwrap_or(0);
+    line(to, "device state", format!("{device} bytes"))
+}
+
+fn write_traffic(to: &mut String, before: &Traffic, end: &Traffic) -> fmt::Result {
+    writeln!(
+        to,
+        "\nTraffic between the guest and its peer on the physical function"
+    )?;
+    let (guest, peer) = (&end.guest.stream, &end.peer.stream);
+    line(
+        to,
+        "TCP stream",
+        format!(
+            "{} of {} messages reached the guest, {} of {} the peer",
+            guest.received, peer.sent, peer.received, guest.sent
+        ),
+    )?;
+    line(
+        to,
+        "TCP damage",
+        format!(
+            "{} out of order, {} corrupt, {} connections lost",
+            guest.out_of_order + peer.out_of_order,
+            guest.corrupt + peer.corrupt,
+            usize::from(guest.error.is_some() || peer.error.is_some())
+        ),
+    )?;
+    line(
+        to,
+        "datagrams lost",
+        format!("{} of {}", end.probes_lost(), end.probes_sent()),
+    )?;
+    line(
+        to,
+        "longest gap",
+        format!(
+            "{} ms seen by the peer, {} ms by the guest's clock, which stands still while\n\
+             {:18}the guest is stopped",
+            end.peer.probes.longest_gap_ms.max(peer.longest_gap_ms),
+            end.guest.probes.longest_gap_ms.max(guest.longest_gap_ms),
+            ""
+        ),
+    )?;
+    line(
+        to,
+        "of which before",
+        format!(
+            "{} messages had reached the guest when the migration began",
+            before.guest.stream.received
+        ),
+    )
+}
+
+fn write_pages(to: &mut String, report: &Report) -> fmt::Result {
+    let Some(pages) = &report.pages else {
+        return Ok(());
+    };
+    writeln!(to, "\nPages that only the device writes")?;
+    line(
+        to,
+        "on arrival",
+        format!(
+            "{} of {} stale, after {} page writes on the source",
+            pages
+                .stale
+                .map_or_else(|| "unknown".to_string(), |stale| stale.to_string()),
+            pages.pages,
+            pages.writes
+        ),
+    )?;
+    if report.setting.dirty_bits_off {
+        line(
+            to,
+            "control",
+            "the IOMMU was told to lose dirty bits: stale pages must be found",
+        )?;
+    }
+    Ok(())
+}
+
+fn line(to: &mut String, name: &str, value: impl Display) -> fmt::Result {
+    writeln!(to, "  {name:15} {value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::PageStats;
+
+    #[test]
+    fn an_empty_report_is_a_failure_with_a_reason() {
+        let report = Report {
+            error: Some("no module".into()),
+            ..Report::default()
+        };
+        let text = render(&report);
+        assert!(text.contains("NOT MET  guest_up: not reached: no module"));
+        assert!(text.ends_with("Result: FAILED\n"));
+    }
+
+    #[test]
+    fn figures_and_the_caveat_are_there() {
+        let report = Report {
+            migration: Some(Migration {
+                status: "completed".into(),
+                downtime_ms: Some(87),
+                device_bytes: Some(224),
+                ..Migration::default()
+            }),
+            before: Some(Traffic::default()),
+            end: Some(Traffic::default()),
+            pages: Some(PageStats {
+                pages: 64,
+                stale: Some(0),
+                ..PageStats::default()
+            }),
+            ..Report::default()
+        };
+        let text = render(&report);
+        for part in ["87 ms", "224 bytes", "0 of 64 stale", "emulated machine"] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One live migration from beginning to end, every step bounded in time.
+
+use std::path::PathBuf;
+use std::process::Command as Process;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use harness::control::Control;
+use harness::pci::Address;
+use harness::wait;
+use runner::console;
+use serde_json::json;
+
+use super::guest::Guest;
+use super::peer;
+use super::prepare::{self, Driver};
+use super::report::{Migration, Report, Traffic, phases};
+use super::verdict::CONTINUED;
+use super::vm::{Image, Vm};
+use crate::control::Command;
+use crate::stats::TrafficStats;
+use crate::traffic;
+
+/// How long the guest may take to boot and connect. It took 20 s on an idle machine.
+const GUEST_UP: Duration = Duration::from_secs(150);
+/// Messages that show that traffic runs.
+const RUNNING: u64 = 100;
+/// How long the migration may take.
+const MIGRATION: Duration = Duration::from_secs(120);
+/// How long the guest may take to go on, on the target.
+const RESUMED: Duration = Duration::from_secs(60);
+/// How long stopped traffic may take to arrive.
+const ARRIVED: Duration = Duration::from_secs(20);
+/// Where the target listens.
+const URI: &str = "tcp:127.0.0.1:7010";
+/// Numbers of requests to the guest on the target start above those before.
+const TARGET_REQUESTS: u64 = 1 << 32;
+
+/// What to migrate, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub pf: Address,
+    pub driver: Driver,
+    /// Tell the IOMMU model not to set dirty bits.
+    pub dirty_bits_off: bool,
+    pub kernel: PathBuf,
+    pub initrd: PathBuf,
+    /// Guest memory, in MiB.
+    pub memory: u32,
+    /// Where logs go.
+    pub logs: PathBuf,
+}
+
+/// Runs the scenario as far as it goes.
+pub fn run(options: &Options) -> Report {
+    let mut report = Report::default();
+    if let Err(error) = steps(options, &mut report) {
+        report.error = Some(format!("{error:#}"));
+    }
+    if options.dirty_bits_off {
+        if let Err(error) = set_dirty_bits(true) {
+            report.error.get_or_insert(format!("{error:#}"));
+        }
+    }
+    report
+}
+
+/// Tells the reader of the log, and who waits, what is going on.
+fn say(what: &str) {
+    println!("# {what}");
+}
+
+fn steps(options: &Options, report: &mut Report) -> Result<()> {
+    say("preparing modules, virtual functions and network");
+    let host = prepare::prepare(&options.pf, options.driver)?;
+    describe(options, &host, report)?;
+    let peer = peer::listen()?;
+    let image = Image {
+        kernel: options.kernel.join("arch/x86/boot/bzImage"),
+        initrd: options.initrd.clone(),
+        memory: options.memory,
+        logs: options.logs.clone(),
+        sockets: PathBuf::from("/tmp"),
+    };
+
+    say("starting the guest on the source");
+    let started = Instant::now();
+    let mut source = Vm::start("source", &image, &host.source, false)?;
+    let mut guest = Guest::connect(source.control(), 1)?;
+    wait_for_traffic(&mut guest, &peer)
+        .map_err(|error| error.context(format!("source: {}", source.last_words())))?;
+    source.check()?;
+    report.guest_up_s = Some(started.elapsed().as_secs_f64());
+
+    say("the guest is up; starting the target");
+    if options.dirty_bits_off {
+        set_dirty_bits(false)?;
+    }
+    let mut target = Vm::start("target", &image, &host.target, true)?;
+    let mut guest_on_target = Guest::connect(target.control(), TARGET_REQUESTS)?;
+    peer.restart_gaps();
+    let before = guest.ask(Command::Mark)?;
+    // From here on the guest may be anywhere.
+    drop(guest);
+    report.before = Some(Traffic {
+        guest: before.traffic,
+        peer: peer.stats(),
+    });
+
+    say("migrating");
+    let migration = migrate(&mut source, &mut target)?;
+    let completed = migration.status == "completed";
+    let failure = migration.failure.clone().unwrap_or_default();
+    report.migration = Some(migration);
+    ensure!(
+        completed,
+        "the migration did not complete: {failure} (source: {}; target: {})",
+        source.last_words(),
+        target.last_words()
+    );
+    say("migrated; ending the source");
+    report.source_gone = Some(false);
+    let state = source.run_state()?;
+    ensure!(
+        state == "postmigrate",
+        "the source is '{state}' after the migration"
+    );
+    report.guest_alarms = alarms(&source);
+    source.quit()?;
+    report.source_gone = Some(true);
+
+    say("watching the guest on the target");
+    let result = observe(options, report, &mut guest_on_target, &peer);
+    report.guest_alarms.extend(alarms(&target));
+    result.map_err(|error| error.context(format!("target: {}", target.last_words())))?;
+    // It does not matter any more if the answer gets out before the end.
+    let _ = guest_on_target.ask_within(Command::PowerOff, Duration::from_secs(2));
+    Ok(())
+}
+
+/// Notes what is migrated with what.
+fn describe(options: &Options, host: &prepare::Host, report: &mut Report) -> Result<()> {
+    let version = Process::new("qemu-system-x86_64")
+        .arg("--version")
+        .output()
+        .context("asking QEMU for its version")?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let setting = &mut report.setting;
+    setting.driver = options.driver.name().to_string();
+    setting.kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .context("kernel version")?
+        .trim()
+        .to_string();
+    setting.qemu = version
+        .split_whitespace()
+        .nth(3)
+        .unwrap_or("unknown")
+        .to_string();
+    setting.guest_memory_mib = options.memory;
+    setting.source = host.source.address().to_string();
+    setting.target = host.target.address().to_string();
+    setting.dirty_bits_off = options.dirty_bits_off;
+    Ok(())
+}
+
+/// Waits until the guest has booted and messages flow both ways.
+fn wait_for_traffic(guest: &mut Guest, peer: &traffic::Traffic) -> Result<()> {
+    let deadline = Instant::now() + GUEST_UP;
+    let mut answer = guest.ask_within(Command::Status, GUEST_UP)?;
+    while answer.traffic.stream.received < RUNNING || peer.stats().stream.received < RUNNING {
+        ensure!(
+            Instant::now() < deadline,
+            "the guest runs, but traffic does not: {}",
+            summary(&answer.traffic)
+        );
+        sleep(Duration::from_millis(200));
+        answer = guest.ask(Command::Status)?;
+    }
+    Ok(())
+}
+
+/// Has QEMU migrate, and waits for the end, good or bad.
+fn migrate(source: &mut Vm, target: &mut Vm) -> Result<Migration> {
+    let events = json!({"capabilities": [{"capability": "events", "state": true}]});
+    for vm in [&mut *source, &mut *target] {
+        vm.qmp()
+            .execute("migrate-set-capabilities", events.clone())?;
+    }
+    target
+        .qmp()
+        .execute("migrate-incoming", json!({"uri": URI}))?;
+    let start_us = now_us()?;
+    source.qmp().execute("migrate", json!({"uri": URI}))?;
+    let deadline = Instant::now() + MIGRATION;
+    let answer = loop {
+        let answer = source.qmp().execute("query-migrate", json!({}))?;
+        match answer["status"].as_str() {
+            Some("completed" | "failed" | "cancelled") => break answer,
+            _ if Instant::now() > deadline => {
+                bail!("the migration did not end within {} s", MIGRATION.as_secs());
+            }
+            _ => sleep(Duration::from_millis(50)),
+        }
+    };
+    let mut migration = Migration::from_query(&answer);
+    if migration.status == "completed" {
+        wait::until("the guest runs on the target", RESUMED, || {
+            target.check()?;
+            Ok((target.run_state()? == "running").then_some(()))
+        })?;
+    }
+    // A target that failed may be gone already.
+    migration.target_state = target.run_state().unwrap_or_else(|_| "gone".to_string());
+    let source_events = source.qmp().events()?.to_vec();
+    let target_events = match target.qmp().events() {
+        Ok(events) => events.to_vec(),
+        Err(_) => Vec::new(),
+    };
+    migration.phases = phases(start_us, &source_events, &target_events);
+    Ok(migration)
+}
+
+/// Collects what the guest and its peer have to say after the migration.
+fn observe(
+    options: &Options,
+    report: &mut Report,
+    guest: &mut Guest,
+    peer: &traffic::Traffic,
+) -> Result<()> {
+    wait::until("the guest notices that it has moved", RESUMED, || {
+        let answer = guest.ask(Command::Status)?;
+        Ok((answer.pages.moved || answer.pages.error.is_some()).then_some(()))
+    })?;
+    if options.dirty_bits_off {
+        // The device's rings are as stale as the pages: nothing to watch.
+        report.pages = Some(guest.ask(Command::CheckPages)?.pages);
+        return Ok(());
+    }
+    let before = report.before.clone().unwrap_or_default();
+    let continued = |now: &TrafficStats, then: &TrafficStats| {
+        now.stream.received >= then.stream.received + 2 * CONTINUED
+    };
+    let deadline = Instant::now() + RESUMED;
+    loop {
+        let now = Traffic {
+            guest: guest.ask(Command::Status)?.traffic,
+            peer: peer.stats(),
+        };
+        let both = continued(&now.guest, &before.guest) && continued(&now.peer, &before.peer);
+        let broken = now.guest.stream.error.is_some() || now.peer.stream.error.is_some();
+        report.after = Some(now);
+        if both || broken || Instant::now() > deadline {
+            break;
+        }
+        sleep(Duration::from_millis(200));
+    }
+    say("checking the pages that only the device wrote");
+    report.pages = Some(guest.ask(Command::CheckPages)?.pages);
+    report.pages_rewritten = Some(guest.ask(Command::RewritePages)?.pages);
+    say("stopping the traffic");
+    report.end = Some(stop_traffic(guest, peer)?);
+    Ok(())
+}
+
+/// Stops all senders and waits until what they sent has arrived.
+fn stop_traffic(guest: &mut Guest, peer: &traffic::Traffic) -> Result<Traffic> {
+    peer.stop();
+    guest.ask(Command::StopTraffic)?;
+    let deadline = Instant::now() + ARRIVED;
+    loop {
+        // Longer than a sender sleeps: after the first round none is sending.
+        sleep(Duration::from_millis(300));
+        let end = Traffic {
+            guest: guest.ask(Command::Status)?.traffic,
+            peer: peer.stats(),
+        };
+        let arrived = end.guest.stream.received == end.peer.stream.sent
+            && end.peer.stream.received == end.guest.stream.sent;
+        if arrived || Instant::now() > deadline {
+            return Ok(end);
+        }
+    }
+}
+
+fn set_dirty_bits(enabled: bool) -> Result<()> {
+    Control::find()?
+        .context("no connection to the bench: dirty bits cannot be controlled")?
+        .dirty_bits(enabled)
+}
+
+fn alarms(vm: &Vm) -> Vec<String> {
+    console::alarms(&vm.console())
+        .into_iter()
+        .map(str::to_string)
+        .collect()
+}
+
+fn summary(stats: &TrafficStats) -> String {
+    serde_json::to_string(stats).unwrap_or_default()
+}
+
+/// The clock that QEMU stamps its events with, in microseconds.
+fn now_us() -> Result<i64> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("clock")?;
+    i64::try_from(now.as_micros()).context("clock")
+}
