@@ -2,10 +2,12 @@
 //! Memory as one requester sees it: addresses are IOVAs.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use vm_memory::iommu::{Error, Iommu, IotlbIterator, IovaRange};
 use vm_memory::{GuestAddress, IommuMemory, Iotlb, Permissions};
 
+use super::unit::Unit;
 use crate::memory::{PhysicalMemory, WriteLog};
 
 /// What a device model accesses. Each access is translated for the requester
@@ -20,6 +22,8 @@ pub enum Route {
     Refused,
     /// Untranslated: IOVAs are guest physical addresses.
     Identity,
+    /// Through an IOMMU, under a requester id, on this memory.
+    Unit { unit: Arc<Unit>, requester: u16, memory: PhysicalMemory },
 }
 
 /// The origin of DMA: answers translations for one function.
@@ -79,6 +83,9 @@ impl Iommu for Requester {
             match &self.route {
                 Route::Refused => return Err(refuse("not a bus master")),
                 Route::Identity => mappings.set_mapping(iova, iova, length, access)?,
+                Route::Unit { unit, requester, memory } => unit
+                    .translate(memory, *requester, (iova.0, length), access, &mut mappings)
+                    .map_err(|refusal| refuse(&refusal.to_string()))?,
             }
         }
         Iotlb::lookup(Mappings(mappings), iova, length, access).map_err(|_| refuse("not mapped"))
