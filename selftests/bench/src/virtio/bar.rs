@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What lies where in BAR 0, and the capabilities that say so.
+
+/// Size of the model's part of BAR 0.
+pub const SIZE: u64 = 0x4000;
+
+pub const COMMON: u64 = 0x0000;
+pub const COMMON_LEN: u64 = 64;
+pub const ISR: u64 = 0x1000;
+pub const DEVICE: u64 = 0x1100;
+pub const DEVICE_LEN: u64 = 0x100;
+pub const NOTIFY: u64 = 0x2000;
+pub const NOTIFY_MULTIPLIER: u32 = 4;
+/// The page writer (see [`super::page_writer`]).
+pub const PAGE_WRITER: u64 = 0x3000;
+pub const PAGE_WRITER_LEN: u64 = 0x10;
+
+const CAP_COMMON_CFG: u8 = 1;
+const CAP_NOTIFY_CFG: u8 = 2;
+const CAP_ISR_CFG: u8 = 3;
+const CAP_DEVICE_CFG: u8 = 4;
+const CAP_VENDOR_CFG: u8 = 9;
+
+/// Owner of the vendor data capability: an identifier that nobody was assigned
+/// and that emulators use for what is their own.
+const VENDOR: u16 = 0x1234;
+/// Revision of the page writer's register layout.
+const PAGE_WRITER_REVISION: u8 = 1;
+
+/// What an access to BAR 0 hits. Offsets are within the structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Common(u64),
+    Isr,
+    Device(u64),
+    /// Notification of the queue with this `queue_notify_off`.
+    Notify(u16),
+    PageWriter(u64),
+    Nothing,
+}
+
+/// Decodes an offset in BAR 0.
+pub fn decode(offset: u64) -> Place {
+    match offset {
+        o if o < COMMON + COMMON_LEN => Place::Common(o - COMMON),
+        ISR => Place::Isr,
+        o if (DEVICE..DEVICE + DEVICE_LEN).contains(&o) => Place::Device(o - DEVICE),
+        o if (NOTIFY..PAGE_WRITER).contains(&o) => {
+            // The area has 1024 slots, so the conversion cannot fail.
+            let slot = (o - NOTIFY) / u64::from(NOTIFY_MULTIPLIER);
+            u16::try_from(slot).map_or(Place::Nothing, Place::Notify)
+        }
+        o if (PAGE_WRITER..PAGE_WRITER + PAGE_WRITER_LEN).contains(&o) => {
+            Place::PageWriter(o - PAGE_WRITER)
+        }
+        _ => Place::Nothing,
+    }
+}
+
+/// The virtio capabilities of a function with `queues` queues and `config_len`
+/// bytes of device configuration, each from `cap_len` on.
+pub fn capabilities(queues: u16, config_len: u32) -> Vec<Vec<u8>> {
+    let notify_len = u32::from(queues) * NOTIFY_MULTIPLIER;
+    let mut notify = location(CAP_NOTIFY_CFG, 20, NOTIFY, notify_len);
+    notify.extend(NOTIFY_MULTIPLIER.to_le_bytes());
+    vec![
+        location(CAP_COMMON_CFG, 16, COMMON, COMMON_LEN as u32),
+        notify,
+        location(CAP_ISR_CFG, 16, ISR, 1),
+        location(CAP_DEVICE_CFG, 16, DEVICE, config_len),
+        page_writer(),
+    ]
+}
+
+/// A `struct virtio_pci_cap` that points into BAR 0.
+fn location(kind: u8, cap_len: u8, offset: u64, len: u32) -> Vec<u8> {
+    let mut cap = vec![cap_len, kind, 0, 0, 0, 0];
+    cap.extend((offset as u32).to_le_bytes());
+    cap.extend(len.to_le_bytes());
+    cap
+}
+
+/// A `struct virtio_pci_vndr_data`: BAR, revision, offset and length of the
+/// page writer.
+fn page_writer() -> Vec<u8> {
+    let mut cap = vec![16, CAP_VENDOR_CFG];
+    cap.extend(VENDOR.to_le_bytes());
+    cap.extend([0, PAGE_WRITER_REVISION]);
+    cap.extend((PAGE_WRITER as u32).to_le_bytes());
+    cap.extend((PAGE_WRITER_LEN as u32).to_le_bytes());
+    cap
+}

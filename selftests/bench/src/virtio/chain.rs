@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Descriptor chains, walked strictly: what the specification forbids is an
+//! error here, so that the device can declare its ring broken.
+
+use virtio_queue::desc::split::Descriptor;
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::iommu::DmaMemory;
+
+const F_NEXT: u16 = 1;
+const F_WRITE: u16 = 2;
+const F_INDIRECT: u16 = 4;
+const DESCRIPTOR_SIZE: u32 = 16;
+
+/// A chain may describe this many bytes at most.
+const MAX_BYTES: u64 = 1 << 32;
+
+/// Why a ring cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    #[error("memory access failed: {0}")]
+    Memory(#[from] vm_memory::GuestMemoryError),
+    #[error("ring access failed: {0}")]
+    Queue(#[from] virtio_queue::Error),
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// A piece of the driver's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub addr: u64,
+    pub len: u32,
+}
+
+/// Where descriptors may lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    pub addr: u64,
+    /// Number of descriptors in the ring's own table.
+    pub size: u16,
+    /// Number of descriptors in an indirect table at most; `None` if indirect
+    /// descriptors were not negotiated.
+    pub indirect: Option<u32>,
+}
+
+/// One buffer of the driver: readable segments followed by writable ones.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    head: u16,
+    readable: Vec<Segment>,
+    writable: Vec<Segment>,
+    bytes: u64,
+}
+
+impl Chain {
+    /// Follows the chain that starts at `head`.
+    pub fn walk(mem: &DmaMemory, table: Table, head: u16) -> Result<Self, RingError> {
+        let mut chain = Self {
+            head,
+            readable: Vec::new(),
+            writable: Vec::new(),
+            bytes: 0,
+        };
+        let (mut addr, mut size) = (table.addr, u32::from(table.size));
+        let (mut index, mut budget) = (u32::from(head), size);
+        let mut inside = false;
+        loop {
+            if index >= size {
+                return Err(RingError::Malformed("descriptor index beyond the table"));
+            }
+            budget = budget
+                .checked_sub(1)
+                .ok_or(RingError::Malformed("descriptor chain loops"))?;
+            let place = addr
+                .checked_add(u64::from(index * DESCRIPTOR_SIZE))
+                .ok_or(RingError::Malformed("descriptor table wraps"))?;
+            let descriptor: Descriptor = mem.read_obj(GuestAddress(place))?;
+            if descriptor.flags() & F_INDIRECT != 0 {
+                if inside {
+                    return Err(RingError::Malformed("indirect table in an indirect table"));
+                }
+                size = Self::indirect_size(&descriptor, table.indirect)?;
+                (addr, index, budget, inside) = (descriptor.addr().0, 0, size, true);
+                continue;
+            }
+            chain.push(&descriptor)?;
+            if descriptor.flags() & F_NEXT == 0 {
+                return Ok(chain);
+            }
+            index = u32::from(descriptor.next());
+        }
+    }
+
+    fn indirect_size(table: &Descriptor, limit: Option<u32>) -> Result<u32, RingError> {
+        let limit = limit.ok_or(RingError::Malformed("indirect table was not negotiated"))?;
+        if table.flags() & F_NEXT != 0 {
+            return Err(RingError::Malformed("indirect descriptor with a successor"));
+        }
+        if table.len() == 0 || table.len() % DESCRIPTOR_SIZE != 0 {
+            return Err(RingError::Malformed("indirect table of odd size"));
+        }
+        match table.len() / DESCRIPTOR_SIZE {
+            size if size <= limit => Ok(size),
+            _ => Err(RingError::Malformed("indirect table too long")),
+        }
+    }
+
+    fn push(&mut self, descriptor: &Descriptor) -> Result<(), RingError> {
+        let segment = Segment {
+            addr: descriptor.addr().0,
+            len: descriptor.len(),
+        };
+        if segment.addr.checked_add(u64::from(segment.len)).is_none() {
+            return Err(RingError::Malformed("buffer wraps"));
+        }
+        self.bytes += u64::from(segment.len);
+        if self.bytes > MAX_BYTES {
+            return Err(RingError::Malformed("chain longer than 4 GiB"));
+        }
+        if descriptor.flags() & F_WRITE != 0 {
+            self.writable.push(segment);
+        } else if self.writable.is_empty() {
+            self.readable.push(segment);
+        } else {
+            return Err(RingError::Malformed("readable after writable descriptor"));
+        }
+        Ok(())
+    }
+
+    /// Index of the first descriptor: the buffer's name in the used ring.
+    pub fn head(&self) -> u16 {
+        self.head
+    }
+
+    /// Bytes that the device may read.
+    pub fn readable(&self) -> u64 {
+        self.readable
+            .iter()
+            .map(|segment| u64::from(segment.len))
+            .sum()
+    }
+
+    /// Bytes that the device may write.
+    pub fn writable(&self) -> u64 {
+        self.writable
+            .iter()
+            .map(|segment| u64::from(segment.len))
+            .sum()
+    }
+
+    /// The first `limit` readable bytes.
+    pub fn read(&self, mem: &DmaMemory, limit: usize) -> Result<Vec<u8>, RingError> {
+        let wanted = self.readable().min(limit as u64) as usize;
+        let mut data = vec![0; wanted];
+        let mut filled = 0;
+        for segment in &self.readable {
+            let count = (segment.len as usize).min(wanted - filled);
+            let target = &mut data[filled..filled + count];
+            mem.read_slice(target, GuestAddress(segment.addr))?;
+            filled += count;
+        }
+        Ok(data)
+    }
+
+    /// Writes as much of `data` as fits, and returns how much that is.
+    pub fn write(&self, mem: &DmaMemory, data: &[u8]) -> Result<u32, RingError> {
+        let mut written = 0;
+        for segment in &self.writable {
+            let count = (segment.len as usize).min(data.len() - written);
+            let source = &data[written..written + count];
+            mem.write_slice(source, GuestAddress(segment.addr))?;
+            written += count;
+        }
+        // A chain has at most 4 GiB, of which the header of a command is readable.
+        Ok(u32::try_from(written).unwrap_or(u32::MAX))
+    }
+}

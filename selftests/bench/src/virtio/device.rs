@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One virtio function: registers, rings and device type behind a port.
+//!
+//! # STOPPED mode
+//!
+//! A stopped device makes no access to memory and raises no interrupt; that is
+//! checked in two places only, [`Device::run`] and [`Device::raise`]. It answers
+//! register accesses; notifications are accepted, and need not be remembered,
+//! because resuming looks at every ring. Stopping has nothing to finish: work
+//! under the machine's lock ends with all buffers taken written back and
+//! signalled.
+//!
+//! After device parts were set, every ring continues from the used index in the
+//! driver's memory (see [`super::queue`]), and every queue raises its interrupt
+//! once on resume, wanted or not: one that the device before this one raised may
+//! have been lost on the way.
+//!
+//! FLR, bus reset and VF disable leave STOPPED mode. A reset by the driver
+//! (device_status 0) does not: the mode belongs to the owner.
+
+use tracing::{debug, warn};
+
+use super::bar::{self, Place};
+use super::bytes::copy_window;
+use super::chain::RingError;
+use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape};
+use super::features;
+use super::kind::{Counters, Frame, Kind, Session};
+use super::page_writer::PageWriter;
+use super::parts::extra::{self, ExtraParts};
+use super::parts::{self, PartWriter, Refusal};
+use super::queue::{NO_VECTOR, Ring};
+use crate::function::{Identity, PortRef};
+
+const VENDOR_VIRTIO: u16 = 0x1af4;
+const DEVICE_BASE: u16 = 0x1040;
+const SUBSYSTEM: u16 = 0x1100;
+/// Modern devices have revision 1 or higher.
+const REVISION: u8 = 1;
+
+const ADMIN_QUEUE_SIZE: u16 = 64;
+/// Linux puts a command with any number of segments into one indirect table,
+/// longer than the queue if need be. So may its commands here; this many cover
+/// 256 MiB in pages.
+const ADMIN_INDIRECT_LIMIT: u32 = 65536;
+
+const ISR_QUEUE: u8 = 1;
+const ISR_CONFIG: u8 = 2;
+
+/// What the world has to do after an access.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Frames for the switch.
+    pub sent: Vec<Frame>,
+    /// The queue has more work, which others should not have to wait for.
+    pub more: bool,
+}
+
+/// What a write to BAR 0 asks of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    Nothing,
+    /// Buffers were made available.
+    Notify(u16),
+    /// The driver came up: look at all queues.
+    Start,
+    /// The driver reset the device.
+    Reset,
+}
+
+/// One function.
+pub struct Device {
+    name: String,
+    port: PortRef,
+    shape: Shape,
+    kind: Box<dyn Kind>,
+    common: Common,
+    rings: Vec<Option<Ring>>,
+    /// The rings that are not running continue from memory.
+    restored: bool,
+    isr: u8,
+    stopped: bool,
+    page_writer: PageWriter,
+    extra: ExtraParts,
+    pub counters: Counters,
+}
+
+impl Device {
+    /// A function after power-on. `owner` has an administration virtqueue if
+    /// `admin_vq` says so.
+    pub fn new(
+        name: String,
+        port: PortRef,
+        kind: Box<dyn Kind>,
+        transport_features: u64,
+        extra_parts: usize,
+    ) -> Self {
+        let mut queue_sizes = kind.queue_sizes();
+        let num_queues = queue_sizes.len() as u16;
+        if transport_features & features::ADMIN_VQ != 0 {
+            queue_sizes.push(ADMIN_QUEUE_SIZE);
+        }
+        let shape = Shape {
+            offered: kind.features() | transport_features,
+            // One for the configuration and one for each queue.
+            vectors: queue_sizes.len() as u16 + 1,
+            queue_sizes,
+            num_queues,
+        };
+        let mut device = Self {
+            name,
+            port,
+            kind,
+            common: Common::new(&shape),
+            rings: Vec::new(),
+            restored: false,
+            isr: 0,
+            stopped: false,
+            page_writer: PageWriter::default(),
+            extra: ExtraParts::new(extra_parts),
+            counters: Counters::default(),
+            shape,
+        };
+        device.stop_rings();
+        device
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn port(&self) -> &PortRef {
+        &self.port
+    }
+
+    pub fn common(&self) -> &Common {
+        &self.common
+    }
+
+    pub fn ring(&self, queue: usize) -> Option<&Ring> {
+        self.rings.get(queue)?.as_ref()
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        self.kind.mac()
+    }
+
+    pub fn extra_mut(&mut self) -> &mut ExtraParts {
+        &mut self.extra
+    }
+
+    pub fn admin_queue(&self) -> Option<u16> {
+        self.shape
+            .admin_queue()
+            .filter(|_| self.accepted(features::ADMIN_VQ))
+    }
+
+    pub fn vectors(&self) -> u16 {
+        self.shape.vectors
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            vendor: VENDOR_VIRTIO,
+            device: DEVICE_BASE + self.kind.device_type(),
+            subsystem_vendor: VENDOR_VIRTIO,
+            subsystem: SUBSYSTEM,
+            class: self.kind.pci_class(),
+            revision: REVISION,
+        }
+    }
+
+    pub fn capabilities(&self) -> Vec<Vec<u8>> {
+        let config_len = (self.kind.config().len() as u32).next_multiple_of(4);
+        bar::capabilities(self.shape.queue_sizes.len() as u16, config_len)
+    }
+
+    /// Whether the device works on its rings.
+    pub fn running(&self) -> bool {
+        self.common.live() && !self.stopped
+    }
+
+    fn accepted(&self, feature: u64) -> bool {
+        self.common.driver_features & feature != 0
+    }
+
+    pub fn read_bar(&mut self, at: u64, data: &mut [u8]) {
+        match bar::decode(at) {
+            Place::Common(at) => self.common.read(&self.shape, at, data),
+            Place::Isr => copy_window(&[std::mem::take(&mut self.isr)], 0, data),
+            Place::Device(at) => copy_window(&self.kind.config(), at, data),
+            Place::PageWriter(at) => self.page_writer.read(at, data),
+            Place::Notify(_) | Place::Nothing => data.fill(0),
+        }
+    }
+
+    pub fn write_bar(&mut self, at: u64, data: &[u8]) -> Request {
+        match bar::decode(at) {
+            Place::Common(at) => return self.write_common(at, data),
+            Place::Notify(queue) => return Request::Notify(queue),
+            Place::PageWriter(at) => {
+                if self.page_writer.write(at, data, self.stopped) {
+                    self.write_page();
+                }
+            }
+            // The device configuration of the types here is read-only.
+            Place::Isr | Place::Device(_) | Place::Nothing => (),
+        }
+        Request::Nothing
+    }
+
+    fn write_common(&mut self, at: u64, data: &[u8]) -> Request {
+        let kind = &self.kind;
+        match self
+            .common
+            .write(&self.shape, at, data, |set| kind.acceptable(set))
+        {
+            Effect::None => Request::Nothing,
+            Effect::Reset => {
+                self.reset_virtio();
+                Request::Reset
+            }
+            Effect::Status(new) if new & STATUS_DRIVER_OK != 0 => Request::Start,
+            Effect::Status(_) => Request::Nothing,
+            Effect::Broken(reason) => {
+                self.break_down(&RingError::Malformed(reason));
+                Request::Nothing
+            }
+        }
+    }
+
+    fn write_page(&mut self) {
+        let port = self.port.clone();
+        port.with_dma(&mut |mem| {
+            if self.page_writer.execute(mem) {
+                self.counters.page_writes += 1;
+            }
+        });
+    }
+
+    /// A reset by the driver.
+    fn reset_virtio(&mut self) {
+        self.common = Common::new(&self.shape);
+        self.kind.reset();
+        self.extra.reset();
+        self.isr = 0;
+        self.restored = false;
+        self.stop_rings();
+    }
+
+    /// A reset of the function.
+    pub fn reset_function(&mut self) {
+        self.reset_virtio();
+        self.stopped = false;
+        self.page_writer = PageWriter::default();
+    }
+
+    fn stop_rings(&mut self) {
+        self.rings.clear();
+        self.rings
+            .resize_with(self.shape.queue_sizes.len(), || None);
+    }
+
+    /// Stops or resumes; true if that changed the mode.
+    pub fn set_stopped(&mut self, stopped: bool) -> bool {
+        std::mem::replace(&mut self.stopped, stopped) != stopped
+    }
+
+    /// Brings up the rings of enabled queues that do not run yet.
+    pub fn start_rings(&mut self) {
+        if !self.running() {
+            return;
+        }
+        let restored = std::mem::take(&mut self.restored);
+        let started = self.run(|device, mem| {
+            let mut started = Vec::new();
+            for index in 0..device.rings.len() {
+                if device.rings[index].is_none() && device.common.queues[index].enabled {
+                    let mut ring = device.new_ring(index)?;
+                    if restored {
+                        ring.continue_from_memory(mem)?;
+                    }
+                    device.rings[index] = Some(ring);
+                    started.push(index as u16);
+                }
+            }
+            Ok(started)
+        });
+        if restored {
+            for queue in started.unwrap_or_default() {
+                self.signal(queue);
+            }
+        }
+    }
+
+    fn new_ring(&self, index: usize) -> Result<Ring, RingError> {
+        let max_size = self.shape.queue_sizes[index];
+        let admin = self.shape.admin_queue().map(usize::from) == Some(index);
+        let limit = if admin {
+            ADMIN_INDIRECT_LIMIT
+        } else {
+            max_size.into()
+        };
+        Ring::new(
+            &self.common.queues[index],
+            max_size,
+            self.accepted(features::RING_EVENT_IDX),
+            self.accepted(features::RING_INDIRECT_DESC).then_some(limit),
+        )
+    }
+
+    /// Works on a queue of the device type.
+    pub fn service(&mut self, queue: u16) -> Outcome {
+        if self.ring(queue.into()).is_none() {
+            return Outcome::default();
+        }
+        self.session(|kind, session| kind.service(queue, session))
+    }
+
+    pub fn accepts(&self, frame: &[u8]) -> bool {
+        self.kind.accepts(self.common.driver_features, frame)
+    }
+
+    /// Hands frames that were accepted to the driver.
+    pub fn receive(&mut self, frames: &[&[u8]]) {
+        if self.running() {
+            self.session(|kind, session| kind.receive(frames, session).map(|()| false));
+        } else {
+            self.counters.rx_dropped += frames.len() as u64;
+        }
+    }
+
+    fn session(
+        &mut self,
+        mut work: impl FnMut(&mut dyn Kind, &mut Session) -> Result<bool, RingError>,
+    ) -> Outcome {
+        let done = self.run(|device, mem| {
+            let mut session = Session {
+                mem,
+                features: device.common.driver_features,
+                rings: &mut device.rings,
+                counters: &mut device.counters,
+                sent: Vec::new(),
+                signal: Vec::new(),
+                config_changed: false,
+            };
+            let result = work(device.kind.as_mut(), &mut session);
+            let Session {
+                sent,
+                signal,
+                config_changed,
+                ..
+            } = session;
+            // What was done before a failure stays done.
+            Ok((result, sent, signal, config_changed))
+        });
+        let Some((result, sent, signal, config_changed)) = done else {
+            return Outcome::default();
+        };
+        for queue in signal {
+            self.signal(queue);
+        }
+        if config_changed {
+            self.common.generation = self.common.generation.wrapping_add(1);
+        }
+        match result {
+            Ok(more) => Outcome { sent, more },
+            Err(error) => {
+                self.break_down(&error);
+                Outcome { sent, more: false }
+            }
+        }
+    }
+
+    /// Runs `work` with the device's memory, if the device may access it. An
+    /// error breaks the device.
+    pub fn run<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Self, &crate::iommu::DmaMemory) -> Result<T, RingError>,
+    ) -> Option<T> {
+        if !self.running() {
+            return None;
+        }
+        let port = self.port.clone();
+        let mut result = None;
+        port.with_dma(&mut |mem| result = Some(work(self, mem)));
+        match result? {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.break_down(&error);
+                None
+            }
+        }
+    }
+
+    /// The ring of a queue, for whoever works on it in [`Device::run`].
+    pub fn ring_mut(&mut self, queue: u16) -> Option<&mut Ring> {
+        self.rings.get_mut(usize::from(queue))?.as_mut()
+    }
+
+    /// Tells the driver of used buffers.
+    pub fn signal(&mut self, queue: u16) {
+        let vector = self
+            .common
+            .queues
+            .get(usize::from(queue))
+            .map(|config| config.vector);
+        self.raise(vector, ISR_QUEUE);
+    }
+
+    fn raise(&mut self, vector: Option<u16>, cause: u8) {
+        if self.stopped {
+            return;
+        }
+        match vector {
+            Some(NO_VECTOR) | None => self.isr |= cause,
+            Some(vector) => {
+                self.counters.interrupts += 1;
+                self.port.interrupt(vector);
+            }
+        }
+    }
+
+    /// Gives up on a ring that makes no sense: the driver has to reset.
+    fn break_down(&mut self, error: &RingError) {
+        warn!(device = self.name, %error, "device needs reset");
+        self.stop_rings();
+        let driving = self.common.status & STATUS_DRIVER_OK != 0;
+        self.common.status |= STATUS_NEEDS_RESET;
+        if driving {
+            self.raise(Some(self.common.config_vector), ISR_CONFIG);
+        }
+    }
+
+    /// Collects the device parts.
+    pub fn save(&self, parts: &mut PartWriter) {
+        parts::common::save(&self.common, &self.shape, parts);
+        self.kind.save(parts);
+        self.extra.save(parts);
+    }
+
+    /// Upper bound of the size of all parts.
+    pub fn max_saved(&self) -> usize {
+        parts::common::saved(&self.shape) + self.kind.max_saved() + self.extra.saved()
+    }
+
+    /// Takes over device parts: all of them or, if anything is wrong, none.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let parts = parts::parse(bytes)?;
+        let mut common = self.common.clone();
+        let mut kind = self.kind.duplicate();
+        for part in &parts {
+            match part.kind {
+                parts::NET_CVQ_CFG => kind.load(part)?,
+                extra::KIND => self.extra.check(part)?,
+                _ => parts::common::load(&mut common, &self.shape, part)?,
+            }
+        }
+        parts::common::check(&common, &self.shape, |set| kind.acceptable(set))?;
+        // Nothing can fail from here on.
+        self.common = common;
+        self.kind = kind;
+        for part in parts.iter().filter(|part| part.kind == extra::KIND) {
+            self.extra.load(part);
+        }
+        self.stop_rings();
+        self.restored = true;
+        debug!(device = self.name, parts = parts.len(), "device parts set");
+        Ok(())
+    }
+}

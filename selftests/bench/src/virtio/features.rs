@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Feature bits, as masks (virtio 1.4, sections 5.1.3 and 6).
+
+const fn bit(number: u32) -> u64 {
+    1 << number
+}
+
+pub const NET_MAC: u64 = bit(5);
+pub const NET_MRG_RXBUF: u64 = bit(15);
+pub const NET_STATUS: u64 = bit(16);
+pub const NET_CTRL_VQ: u64 = bit(17);
+pub const NET_CTRL_RX: u64 = bit(18);
+pub const NET_CTRL_VLAN: u64 = bit(19);
+pub const NET_MQ: u64 = bit(22);
+pub const NET_CTRL_MAC_ADDR: u64 = bit(23);
+
+pub const RING_INDIRECT_DESC: u64 = bit(28);
+pub const RING_EVENT_IDX: u64 = bit(29);
+pub const VERSION_1: u64 = bit(32);
+pub const ACCESS_PLATFORM: u64 = bit(33);
+pub const SR_IOV: u64 = bit(37);
+pub const ADMIN_VQ: u64 = bit(41);
+
+/// Offered by every function, whatever its type.
+pub const TRANSPORT: u64 = RING_INDIRECT_DESC | RING_EVENT_IDX | MANDATORY;
+
+/// What a driver has to accept: there is no legacy interface, and the device is
+/// behind an IOMMU, so that addresses must come from the platform's DMA API.
+pub const MANDATORY: u64 = VERSION_1 | ACCESS_PLATFORM;

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a device type adds to the transport.
+//!
+//! The transport calls a [`Kind`] with the rings and the memory of its function
+//! and never with those of another. A kind keeps no ring state of its own: a
+//! buffer taken is completed, or given back, before the call returns.
+
+use super::chain::RingError;
+use super::parts::{Part, PartWriter, Refusal};
+use super::queue::Ring;
+use crate::iommu::DmaMemory;
+
+/// An Ethernet frame, from destination address to payload, without checksum.
+pub type Frame = Vec<u8>;
+
+/// Traffic counters, for the control protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    pub tx_frames: u64,
+    pub tx_bytes: u64,
+    pub rx_frames: u64,
+    pub rx_bytes: u64,
+    pub rx_dropped: u64,
+    pub tx_dropped: u64,
+    pub interrupts: u64,
+    pub page_writes: u64,
+}
+
+/// One run of a kind on its rings.
+pub struct Session<'a> {
+    pub mem: &'a DmaMemory,
+    /// Features the driver accepted.
+    pub features: u64,
+    /// Rings by queue index; `None` where the queue does not run.
+    pub rings: &'a mut [Option<Ring>],
+    pub counters: &'a mut Counters,
+    /// Frames that leave the device.
+    pub sent: Vec<Frame>,
+    /// Queues of which the driver wants to hear.
+    pub signal: Vec<u16>,
+    /// The device configuration changed.
+    pub config_changed: bool,
+}
+
+/// A device type.
+pub trait Kind: Send {
+    /// The virtio device type number.
+    fn device_type(&self) -> u16;
+
+    /// PCI class code.
+    fn pci_class(&self) -> u32;
+
+    /// Features offered by the device type.
+    fn features(&self) -> u64;
+
+    /// Whether this subset of the offered features is consistent.
+    fn acceptable(&self, features: u64) -> bool;
+
+    /// Maximum sizes of the queues.
+    fn queue_sizes(&self) -> Vec<u16>;
+
+    /// The device configuration structure as it reads now.
+    fn config(&self) -> Vec<u8>;
+
+    /// Works on the buffers of a queue; true if it left some for later.
+    fn service(&mut self, queue: u16, session: &mut Session) -> Result<bool, RingError>;
+
+    /// Whether the receive filters let `frame` in.
+    fn accepts(&self, _features: u64, _frame: &[u8]) -> bool {
+        false
+    }
+
+    /// Delivers frames that were accepted. Those without room are dropped.
+    fn receive(&mut self, _frames: &[&[u8]], _session: &mut Session) -> Result<(), RingError> {
+        Ok(())
+    }
+
+    /// The address that the switch is to find at this device's port.
+    fn mac(&self) -> Option<[u8; 6]> {
+        None
+    }
+
+    /// Back to the power-on state.
+    fn reset(&mut self);
+
+    /// Appends the parts of this device type.
+    fn save(&self, parts: &mut PartWriter);
+
+    /// Upper bound of the bytes that `save` appends.
+    fn max_saved(&self) -> usize;
+
+    /// Takes over one part. Called on a copy that is dropped if anything is
+    /// refused.
+    fn load(&mut self, part: &Part) -> Result<(), Refusal>;
+
+    /// A copy to try a change on.
+    fn duplicate(&self) -> Box<dyn Kind>;
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A PF and its VFs, ready to be put behind sockets.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::bar;
+use super::control;
+use super::device::Device;
+use super::features;
+use super::host::HostSocket;
+use super::net::{MAX_PAIRS, Net};
+use super::switch::SwitchPort;
+use super::world::World;
+use crate::function::{Function, Identity, PortRef, Reset};
+
+/// First bytes of every address; the last one is the function's index. Locally
+/// administered, in the range that emulators use.
+const MAC_PREFIX: [u8; 5] = [0x52, 0x54, 0x00, 0x76, 0x66];
+
+/// How long the worker sleeps if it has nothing to wait for.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What a machine is to be like.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Queue pairs of each function.
+    pub queue_pairs: u16,
+    /// Whether the PF offers an administration virtqueue.
+    pub admin_vq: bool,
+    /// Whether the functions offer mergeable receive buffers.
+    pub mrg_rxbuf: bool,
+    /// Bytes of ballast in each function's device parts.
+    pub extra_parts: usize,
+    /// Where to bind the host's port of the switch.
+    pub host_socket: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            queue_pairs: 1,
+            admin_vq: true,
+            mrg_rxbuf: true,
+            extra_parts: 0,
+            host_socket: None,
+        }
+    }
+}
+
+/// Why there is no machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("a machine needs a PF")]
+    NoPorts,
+    #[error("{0} queue pairs: 1 to {MAX_PAIRS} are possible")]
+    QueuePairs(u16),
+    #[error("{0} bytes of extra parts: {MAX_EXTRA_PARTS} are possible")]
+    ExtraParts(usize),
+    #[error("host socket {0}: {1}")]
+    HostSocket(PathBuf, io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Bytes of extra parts at most.
+pub const MAX_EXTRA_PARTS: usize = 256 << 20;
+
+/// A PF and its VFs. Its threads end when it is dropped.
+pub struct Machine {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    /// Wakes the worker thread: there is a backlog, or something becomes due.
+    wake: Condvar,
+    ending: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the world, and leaves the rest to the worker.
+    fn enter<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.lock();
+        let result = work(&mut world);
+        if world.has_backlog() || world.idle(Instant::now()).is_some() {
+            self.wake.notify_one();
+        }
+        result
+    }
+}
+
+impl Machine {
+    /// A machine whose PF is behind the first port and VF n behind port n.
+    pub fn new(config: Config, ports: Vec<PortRef>) -> Result<Self, Error> {
+        if ports.is_empty() {
+            return Err(Error::NoPorts);
+        }
+        if !(1..=MAX_PAIRS).contains(&config.queue_pairs) {
+            return Err(Error::QueuePairs(config.queue_pairs));
+        }
+        if config.extra_parts > MAX_EXTRA_PARTS {
+            return Err(Error::ExtraParts(config.extra_parts));
+        }
+        let host = match &config.host_socket {
+            None => None,
+            Some(path) => {
+                let bound = HostSocket::bind(path);
+                Some(Arc::new(
+                    bound.map_err(|e| Error::HostSocket(path.clone(), e))?,
+                ))
+            }
+        };
+        let devices = ports
+            .into_iter()
+            .enumerate()
+            .map(|(i, port)| device(&config, i, port))
+            .collect();
+        let shared = Arc::new(Shared {
+            world: Mutex::new(World::new(devices, host.clone())),
+            wake: Condvar::new(),
+            ending: AtomicBool::new(false),
+        });
+        let mut machine = Self {
+            shared: shared.clone(),
+            threads: Vec::new(),
+        };
+        let worker = shared.clone();
+        machine.spawn("worker", move || work(&worker))?;
+        if let Some(host) = host {
+            machine.spawn("host-socket", move || receive(&shared, &host))?;
+        }
+        Ok(machine)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        self.threads.push(thread.map_err(Error::Thread)?);
+        Ok(())
+    }
+
+    /// The functions, PF first.
+    pub fn functions(&self) -> Vec<Arc<dyn Function>> {
+        (0..self.shared.lock().devices.len())
+            .map(|index| {
+                let shared = self.shared.clone();
+                Arc::new(Handle { shared, index }) as Arc<dyn Function>
+            })
+            .collect()
+    }
+
+    /// Says how many VFs exist: NumVFs while VF Enable is set, else 0. The PCI
+    /// side calls this whenever that changes; VFs that cease to exist also get
+    /// [`Reset::VfDisable`].
+    pub fn set_num_vfs(&self, count: u16) {
+        self.shared
+            .enter(|world| world.set_enabled_vfs(count.into()));
+    }
+
+    /// Answers a request of the control protocol, if it is one for the devices.
+    pub fn control(
+        &self,
+        request: &serde_json::Value,
+    ) -> Option<Result<serde_json::Value, String>> {
+        self.shared.enter(|world| control::answer(world, request))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        {
+            // Under the lock, so that the worker is either asleep or will look.
+            let _world = self.shared.lock();
+            self.shared.ending.store(true, Ordering::SeqCst);
+            self.shared.wake.notify_all();
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                warn!("a device thread panicked");
+            }
+        }
+    }
+}
+
+fn device(config: &Config, index: usize, port: PortRef) -> Device {
+    let [a, b, c, d, e] = MAC_PREFIX;
+    // There are at most eight functions without ARI.
+    let mac = [a, b, c, d, e, index as u8];
+    let (name, owner) = match index {
+        0 => ("pf".to_string(), features::SR_IOV),
+        vf => (format!("vf{vf}"), 0),
+    };
+    let admin = if index == 0 && config.admin_vq {
+        features::ADMIN_VQ
+    } else {
+        0
+    };
+    let net = Box::new(Net::new(mac, config.queue_pairs, config.mrg_rxbuf));
+    Device::new(
+        name,
+        port,
+        net,
+        features::TRANSPORT | owner | admin,
+        config.extra_parts,
+    )
+}
+
+/// The worker thread: what was left undone, and what is due.
+fn work(shared: &Shared) {
+    let mut world = shared.lock();
+    while !shared.ending.load(Ordering::SeqCst) {
+        world.complete_due(Instant::now());
+        if world.work() {
+            // Others have their turn before the rest.
+            drop(world);
+            std::thread::yield_now();
+            world = shared.lock();
+        } else {
+            let idle = world.idle(Instant::now()).unwrap_or(IDLE);
+            let woken = shared.wake.wait_timeout(world, idle);
+            world = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The thread of the host socket.
+fn receive(shared: &Shared, host: &HostSocket) {
+    while !shared.ending.load(Ordering::SeqCst) {
+        match host.receive() {
+            Ok(Some(frame)) => {
+                shared.enter(|world| world.forward(SwitchPort::Host, &[frame]));
+            }
+            Ok(None) => (),
+            Err(error) => {
+                warn!(%error, "host socket closed");
+                return;
+            }
+        }
+    }
+}
+
+/// One function of the machine.
+struct Handle {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Function for Handle {
+    fn identity(&self) -> Identity {
+        self.shared.lock().devices[self.index].identity()
+    }
+
+    fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
+        self.shared.lock().devices[self.index].capabilities()
+    }
+
+    fn msix_vectors(&self) -> u16 {
+        self.shared.lock().devices[self.index].vectors()
+    }
+
+    fn bar_size(&self) -> u64 {
+        bar::SIZE
+    }
+
+    fn read_bar(&self, offset: u64, data: &mut [u8]) {
+        self.shared.lock().read_bar(self.index, offset, data);
+    }
+
+    fn write_bar(&self, offset: u64, data: &[u8]) {
+        self.shared
+            .enter(|world| world.write_bar(self.index, offset, data));
+    }
+
+    fn reset(&self, cause: Reset) {
+        self.shared.enter(|world| world.reset(self.index, cause));
+    }
+}

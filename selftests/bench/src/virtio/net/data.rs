@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Transmit and receive queues.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::virtio::bytes::u16_at;
+use crate::virtio::chain::{Chain, RingError};
+use crate::virtio::features::NET_MRG_RXBUF;
+use crate::virtio::kind::Session;
+use crate::virtio::queue::Ring;
+
+/// `struct virtio_net_hdr` without its optional fields.
+const HEADER: usize = 12;
+const NUM_BUFFERS: usize = 10;
+/// Length of the fields of the header that are zero without offloads.
+const OFFLOAD_FIELDS: usize = 2;
+
+const MIN_FRAME: usize = 14;
+/// An IPv4 packet of the largest size in a frame with a VLAN tag.
+const MAX_FRAME: usize = 18 + 65535;
+
+/// Buffers that one run takes before it lets others have their turn.
+const BUDGET: usize = 256;
+
+/// Takes frames from a transmit queue; true if some are left.
+pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
+    let mem = session.mem;
+    let Some(ring) = session
+        .rings
+        .get_mut(usize::from(queue))
+        .and_then(Option::as_mut)
+    else {
+        return Ok(false);
+    };
+    let mut used = Vec::new();
+    let mut taken = 0;
+    let result = loop {
+        if taken == BUDGET {
+            break Ok(true);
+        }
+        match ring
+            .pop(mem)
+            .and_then(|chain| chain.map(|c| frame(mem, c)).transpose())
+        {
+            Ok(Some((head, frame))) => {
+                taken += 1;
+                used.push((head, 0));
+                match frame {
+                    Some(frame) => {
+                        session.counters.tx_frames += 1;
+                        session.counters.tx_bytes += frame.len() as u64;
+                        session.sent.push(frame);
+                    }
+                    None => session.counters.tx_dropped += 1,
+                }
+            }
+            Ok(None) => match ring.wait(mem) {
+                Ok(false) => break Ok(false),
+                Ok(true) => continue,
+                Err(error) => break Err(error),
+            },
+            Err(error) => break Err(error),
+        }
+    };
+    ring.publish(mem, &used)?;
+    if ring.wants_interrupt(mem)? {
+        session.signal.push(queue);
+    }
+    result
+}
+
+/// The frame in a transmit buffer, unless the driver asks for what was not
+/// offered or the frame is of no possible size.
+fn frame(mem: &crate::iommu::DmaMemory, chain: Chain) -> Result<(u16, Option<Vec<u8>>), RingError> {
+    if chain.writable() != 0 {
+        return Err(RingError::Malformed(
+            "writable descriptor in a transmit queue",
+        ));
+    }
+    let whole = chain.readable();
+    if whole < HEADER as u64 {
+        return Err(RingError::Malformed("transmit buffer without a header"));
+    }
+    if !((HEADER + MIN_FRAME) as u64..=(HEADER + MAX_FRAME) as u64).contains(&whole) {
+        return Ok((chain.head(), None));
+    }
+    let mut data = chain.read(mem, HEADER + MAX_FRAME)?;
+    let plain = data[..OFFLOAD_FIELDS] == [0; OFFLOAD_FIELDS];
+    data.drain(..HEADER);
+    Ok((chain.head(), plain.then_some(data)))
+}
+
+/// Puts frames into receive buffers. A frame for which there is no room is
+/// dropped, and the buffers stay with the driver's ring.
+pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<(), RingError> {
+    let merge = session.features & NET_MRG_RXBUF != 0;
+    let mut touched = vec![false; usize::from(pairs)];
+    let mut result = Ok(());
+    for frame in frames {
+        let pair = flow(frame) % usize::from(pairs);
+        let Some(ring) = session.rings.get_mut(2 * pair).and_then(Option::as_mut) else {
+            session.counters.rx_dropped += 1;
+            continue;
+        };
+        match deliver(ring, session.mem, frame, merge) {
+            Ok(true) => {
+                touched[pair] = true;
+                session.counters.rx_frames += 1;
+                session.counters.rx_bytes += frame.len() as u64;
+            }
+            Ok(false) => session.counters.rx_dropped += 1,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    for (pair, _) in touched.iter().enumerate().filter(|&(_, &touched)| touched) {
+        if let Some(ring) = session.rings[2 * pair].as_mut() {
+            if ring.wants_interrupt(session.mem)? {
+                session.signal.push(2 * pair as u16);
+            }
+        }
+    }
+    result
+}
+
+/// Puts one frame into a ring; false if it does not fit.
+fn deliver(
+    ring: &mut Ring,
+    mem: &crate::iommu::DmaMemory,
+    frame: &[u8],
+    merge: bool,
+) -> Result<bool, RingError> {
+    let needed = (HEADER + frame.len()) as u64;
+    let mut chains = Vec::new();
+    let mut room = 0;
+    while room < needed && (merge || chains.is_empty()) {
+        let Some(chain) = ring.pop(mem)? else { break };
+        if chain.readable() != 0 {
+            return Err(RingError::Malformed(
+                "readable descriptor in a receive queue",
+            ));
+        }
+        if chains.is_empty() && chain.writable() < HEADER as u64 {
+            return Err(RingError::Malformed(
+                "receive buffer too small for a header",
+            ));
+        }
+        room += chain.writable();
+        chains.push(chain);
+    }
+    if room < needed {
+        ring.unpop(chains.len());
+        return Ok(false);
+    }
+    let mut packet = vec![0; HEADER];
+    packet[NUM_BUFFERS..].copy_from_slice(&(chains.len() as u16).to_le_bytes());
+    packet.extend(frame);
+    let mut used = Vec::with_capacity(chains.len());
+    let mut rest = packet.as_slice();
+    for chain in &chains {
+        let written = chain.write(mem, rest)?;
+        rest = &rest[written as usize..];
+        used.push((chain.head(), written));
+    }
+    ring.publish(mem, &used)?;
+    Ok(true)
+}
+
+/// A number that is the same for all frames of a flow: addresses and ports of
+/// IPv4 without options and of IPv6, else the Ethernet addresses.
+fn flow(frame: &[u8]) -> usize {
+    let mut hasher = DefaultHasher::new();
+    let bytes = match u16_at(frame, 12).swap_bytes() {
+        0x0800 => frame.get(26..38),
+        0x86dd => frame.get(22..58),
+        _ => None,
+    };
+    bytes.or(frame.get(..12)).hash(&mut hasher);
+    hasher.finish() as usize
+}
