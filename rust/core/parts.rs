@@ -105,6 +105,20 @@ impl Checker {
     }
 }
 
+/// Checks the framing of parts that are all there, in pieces.
+///
+/// # Errors
+///
+/// Where the framing is wrong first.
+pub fn check<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<(), PartsError> {
+    let size = pieces.clone().map(|piece| piece.len() as u64).sum();
+    let mut checker = Checker::new(size);
+    for piece in pieces {
+        checker.push(piece)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,10 +132,7 @@ mod tests {
     }
 
     fn check(record: &[u8], step: usize) -> Result<(), PartsError> {
-        let mut checker = Checker::new(record.len() as u64);
-        record
-            .chunks(step)
-            .try_for_each(|bytes| checker.push(bytes))
+        super::check(record.chunks(step))
     }
 
     #[test]

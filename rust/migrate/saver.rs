@@ -3,9 +3,12 @@
 //! The outgoing stream: one record with all parts of the stopped device.
 
 use crate::{
-    logic::record::{
-        Header,
-        HEADER_LEN, //
+    logic::{
+        parts,
+        record::{
+            Header,
+            HEADER_LEN, //
+        }, //
     },
     vfio,
     virtio::{
@@ -31,9 +34,16 @@ impl Saver {
     ///
     /// # Errors
     ///
-    /// ENOMEM, or what the device answers.
+    /// ENOMEM, what the device answers, or EIO if what it gives are no parts.
     pub(super) fn new(member: &Arc<Member>) -> Result<Self> {
         let parts = member.get_parts()?.get()?;
+        if parts::check(parts.pieces()).is_err() {
+            dev_warn!(
+                member.device(),
+                "device parts do not add up to the device's context\n"
+            );
+            return Err(EIO);
+        }
         Ok(Self {
             header: Header::device_data(parts.len() as u64).encode(),
             parts,

@@ -29,6 +29,11 @@ use kernel::{
 /// The only resource object type that the device parts commands know.
 const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
 
+/// Largest context in bytes that is taken for real. Every device seen has
+/// kilobytes; a larger answer would have us allocate without bound, and fill
+/// the admin virtqueue with more descriptors than it may have.
+const MAX_CONTEXT: u32 = 16 << 20;
+
 /// A virtual function as a member of its PF's SR-IOV group.
 ///
 /// # Invariants
@@ -175,7 +180,7 @@ impl GetParts {
     ///
     /// # Errors
     ///
-    /// EINVAL if the device says zero.
+    /// EINVAL if the device says zero, EFBIG if it says more than anyone can believe.
     pub(crate) fn max_size(&self) -> Result<u32> {
         let mut size = 0;
         // SAFETY: By the invariants of `Member` and `Object`; `size` is valid for a write.
@@ -188,10 +193,11 @@ impl GetParts {
                 &mut size,
             )
         })?;
-        if size == 0 {
-            return Err(EINVAL);
+        match size {
+            0 => Err(EINVAL),
+            1..=MAX_CONTEXT => Ok(size),
+            _ => Err(EFBIG),
         }
-        Ok(size)
     }
 
     /// All parts of the device.

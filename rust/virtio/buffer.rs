@@ -139,6 +139,16 @@ impl Buffer {
         done
     }
 
+    /// The bytes, in pieces.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let mut left = self.len;
+        self.pieces.iter().map_while(move |piece| {
+            let count = piece.len().min(left);
+            left -= count;
+            piece.get(..count).filter(|bytes| !bytes.is_empty())
+        })
+    }
+
     /// Scatter list of `prefix`, if any, and the buffer's bytes.
     ///
     /// The prefix must live in an allocation of its own, from kmalloc.
@@ -149,14 +159,8 @@ impl Buffer {
         if let Some(prefix) = prefix {
             list.add(&prefix[..])?;
         }
-        let mut left = self.len;
-        for piece in &self.pieces {
-            let count = piece.len().min(left);
-            if count == 0 {
-                break;
-            }
-            list.add(&piece[..count])?;
-            left -= count;
+        for piece in self.pieces() {
+            list.add(piece)?;
         }
         Ok(list)
     }
