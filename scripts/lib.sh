@@ -26,10 +26,12 @@ hash_of() { cat -- "$@" | sha256sum | cut -c1-12; }
 step() {
 	local name=$1 hint=$2 log=$LOGS/$1.log start=$SECONDS next=30 pid rc=0
 	shift 2
+	# A process group of its own, so that an interrupt ends all of the step.
+	set -m
 	( "$@" ) >"$log" 2>&1 </dev/null &
 	pid=$!
-	# A foreground interrupt must not leave the step running behind us.
-	trap 'kill "$pid" 2>/dev/null || :; exit 130' INT TERM
+	set +m
+	trap 'kill -- "-$pid" 2>/dev/null || :; exit 130' INT TERM
 	[ -t 2 ] || say "  $name ..."
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
