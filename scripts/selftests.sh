@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-TARGET=/cache/target
+TARGET=${VVP_TARGET:-/cache/target}
 GUEST=x86_64-unknown-linux-gnu
 
 programs() {

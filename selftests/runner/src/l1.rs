@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::bench::Bench;
 use crate::child::{POLL, Supervised};
@@ -101,11 +101,14 @@ pub fn run(job: &Job, line: &mut dyn FnMut(Option<&str>)) -> Result<Outcome> {
             dir.keep();
             let console = fs::read(dir.file("console.log")).unwrap_or_default();
             let console = String::from_utf8_lossy(&console);
-            let mut last = console::tail(&console, 6).join("\n    console: ");
-            if !last.is_empty() {
-                last.insert_str(0, "\n    console: ");
-            }
-            Err(error.context(format!("L1 failed; logs in {}{last}", dir.path().display())))
+            // The first faults say more than what followed from them.
+            let faults = console::alarms(&console).into_iter().take(3);
+            let lines: Vec<String> = faults
+                .chain(console::tail(&console, 6))
+                .map(|line| format!("\n    console: {}", line.trim()))
+                .collect();
+            let logs = dir.path().display();
+            Err(anyhow!("{error:#} (logs: {logs}){}", lines.concat()))
         }
     }
 }
