@@ -195,6 +195,8 @@ unsafe extern "C" fn probe<D: Driver>(
 
         // SAFETY: `from_vfio` applies after `init`.
         let core = unsafe { Device::<D>::from_vfio(*device) }.core();
+        // SAFETY: Nobody else knows an unregistered device.
+        unsafe { (*core).pci_ops = &Ops::<D>::PCI };
         // SAFETY: `vfio-pci-core` wants its structure as driver data; both live until `remove`.
         unsafe { bindings::dev_set_drvdata(ptr::addr_of_mut!((*pdev).dev), core.cast()) };
         // SAFETY: The device is set up.

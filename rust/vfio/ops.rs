@@ -47,6 +47,18 @@ impl<D: Driver> Ops<D> {
         attach_ioas: Some(abi::vfio_iommufd_physical_attach_ioas),
         #[cfg(CONFIG_IOMMUFD)]
         detach_ioas: Some(abi::vfio_iommufd_physical_detach_ioas),
+        #[cfg(CONFIG_IOMMUFD)]
+        pasid_attach_ioas: Some(abi::vfio_iommufd_physical_pasid_attach_ioas),
+        #[cfg(CONFIG_IOMMUFD)]
+        pasid_detach_ioas: Some(abi::vfio_iommufd_physical_pasid_detach_ioas),
+        ..pin_init::zeroed()
+    };
+
+    /// What `vfio-pci-core` asks of its driver: where the BARs lie, for dma-buf
+    /// export.
+    pub(super) const PCI: abi::vfio_pci_device_ops = abi::vfio_pci_device_ops {
+        #[cfg(CONFIG_VFIO_PCI_DMABUF)]
+        get_dmabuf_phys: Some(abi::vfio_pci_core_get_dmabuf_phys),
         ..pin_init::zeroed()
     };
 
