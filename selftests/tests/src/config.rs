@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is tested, and where: command line, environment, and the drivers to bind.
+
+use std::fmt;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use harness::control::Control;
+use harness::pci::{Address, Function};
+use harness::{kmod, skip, sriov};
+
+/// Where the bench's PF is.
+const BENCH_PF: &str = "0000:01:00.0";
+/// How many VFs the tests use.
+const BENCH_VFS: u32 = 2;
+
+/// Selftests of virtio_vfio_pci_rs.
+///
+/// Prints KTAP and exits with 0 (passed), 1 (failed) or 4 (nothing could run).
+#[derive(Debug, Parser)]
+#[command(name = "vvp-selftests", version)]
+pub struct Arguments {
+    /// The virtual function to test, for example 0000:01:00.1
+    #[arg(long, env = "VVP_VF", value_name = "ADDRESS")]
+    vf: Option<Address>,
+    /// A second one of the same physical function, to migrate to
+    #[arg(long, env = "VVP_VF2", value_name = "ADDRESS")]
+    vf2: Option<Address>,
+    /// The driver under test; its module is $VVP_MODULE, or modprobe finds it
+    #[arg(long, env = "VVP_DRIVER", value_name = "NAME", default_value = kmod::OURS)]
+    driver: String,
+    /// The driver to compare with and to exchange streams with
+    #[arg(long, env = "VVP_PEER_DRIVER", value_name = "NAME", default_value = kmod::PEER)]
+    peer_driver: String,
+    /// This machine is the bench's: set it up, and use the bench's control socket
+    #[arg(long)]
+    bench: bool,
+    /// The bench's physical function has no admin virtqueue
+    #[arg(long, env = "VVP_NO_ADMIN", value_parser = clap::builder::FalseyValueParser::new())]
+    no_admin: bool,
+    /// Print the names of the tests and do nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Run only tests whose name contains this (may be repeated)
+    #[arg(long = "filter", value_name = "TEXT")]
+    filter: Vec<String>,
+    /// The same
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+}
+
+impl Arguments {
+    /// What to run, everything if empty.
+    pub fn filters(&self) -> Vec<String> {
+        self.filter.iter().chain(&self.texts).cloned().collect()
+    }
+}
+
+/// The drivers that tests bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Ours.
+    Rs,
+    /// The in-tree driver in C: the other end of interoperability, and our
+    /// witness that a test and the bench are right.
+    C,
+    /// Plain vfio-pci.
+    Plain,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rs => "rs",
+            Self::C => "c",
+            Self::Plain => "vfio_pci",
+        })
+    }
+}
+
+/// Everything the tests share.
+#[derive(Debug)]
+pub struct Config {
+    vf: Option<Address>,
+    vf2: Option<Address>,
+    driver: String,
+    peer_driver: String,
+    /// On the bench.
+    pub bench: bool,
+    /// The physical function cannot migrate its VFs.
+    pub no_admin: bool,
+}
+
+impl Config {
+    /// Checks the arguments; changes nothing in the system.
+    pub fn new(arguments: Arguments) -> Result<Self> {
+        Ok(Self {
+            vf: arguments.vf,
+            vf2: arguments.vf2,
+            driver: arguments.driver,
+            peer_driver: arguments.peer_driver,
+            bench: arguments.bench,
+            no_admin: arguments.no_admin,
+        })
+    }
+
+    /// Makes the machine ready: modules, and on the bench the VFs.
+    pub fn prepare(&self) -> Result<()> {
+        kmod::load_vfio_stack(self.bench)?;
+        if self.bench {
+            let pf = Function::open(&BENCH_PF.parse()?)?;
+            // Its driver must be up before it can have VFs.
+            pf.wait_netdev()?;
+            sriov::bring_up_bench(&pf, BENCH_VFS)?;
+        }
+        self.vf().map(drop)
+    }
+
+    /// The function under test.
+    pub fn vf(&self) -> Result<Function> {
+        match &self.vf {
+            Some(address) => Function::open(address),
+            None if self.bench => Function::open(&BENCH_PF.parse()?)?.virtfn(1),
+            None => skip!("no virtual function was given (--vf or VVP_VF)"),
+        }
+    }
+
+    /// The function to migrate to.
+    pub fn vf2(&self) -> Result<Function> {
+        match &self.vf2 {
+            Some(address) => Function::open(address),
+            None if self.bench => Function::open(&BENCH_PF.parse()?)?.virtfn(2),
+            None => skip!("no second virtual function was given (--vf2 or VVP_VF2)"),
+        }
+    }
+
+    /// The module and driver name of `driver`.
+    pub fn driver_name(&self, driver: Driver) -> &str {
+        match driver {
+            Driver::Rs => &self.driver,
+            Driver::C => &self.peer_driver,
+            Driver::Plain => "vfio-pci",
+        }
+    }
+
+    /// The module of `driver`; its file, if it need not be asked of modprobe.
+    pub fn module_name(&self, driver: Driver) -> String {
+        self.driver_name(driver).replace('-', "_")
+    }
+
+    /// Loads `driver`'s module; a peer that the system does not have is a reason to skip.
+    pub fn load(&self, driver: Driver) -> Result<()> {
+        let loaded = kmod::load(&self.module_name(driver), "");
+        match loaded {
+            Err(error) if driver == Driver::C && !self.bench => {
+                skip!("this system has no {}: {error:#}", self.peer_driver)
+            }
+            other => other,
+        }
+    }
+
+    /// Binds `function` to `driver`.
+    pub fn bind(&self, function: &Function, driver: Driver) -> Result<()> {
+        self.load(driver)?;
+        function.bind(self.driver_name(driver))
+    }
+
+    /// The bench's control socket.
+    pub fn control(&self) -> Result<Control> {
+        if !self.bench {
+            skip!("needs the bench");
+        }
+        Control::find()?.context("the bench's control port is missing")
+    }
+
+    /// What the bench calls `function`.
+    pub fn bench_name(&self, function: &Function) -> Result<String> {
+        Ok(format!("vf{}", function.vf_number()?))
+    }
+
+    /// A network interface of the physical function, to exchange frames with.
+    pub fn pf_interface(&self, vf: &Function) -> Result<String> {
+        let pf = vf
+            .physfn()
+            .context("the function under test is no virtual function")?;
+        if self.bench {
+            return pf.wait_netdev();
+        }
+        match pf.netdevs().into_iter().next() {
+            Some(interface) => Ok(interface),
+            None => skip!(
+                "the physical function {} has no network interface",
+                pf.address()
+            ),
+        }
+    }
+
+    /// Skips unless `function` is a network function.
+    pub fn require_net(&self, function: &Function) -> Result<()> {
+        let (vendor, device) = function.ids()?;
+        ensure!(
+            vendor == 0x1af4,
+            "{} is no virtio function",
+            function.address()
+        );
+        if device != 0x1041 {
+            skip!("{} is no virtio network function", function.address());
+        }
+        Ok(())
+    }
+}

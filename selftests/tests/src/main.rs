@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Selftests of `virtio_vfio_pci_rs`, over the interfaces userspace has: sysfs,
+//! VFIO, iommufd. They run in the bench's virtual machine and, as far as they
+//! need no help from the bench, on a real host.
+//!
+//! Output is KTAP; the exit status is kselftest's.
+
+mod arcs;
+mod config;
+mod dirty;
+mod faults;
+mod fd_lifetime;
+mod iommu;
+mod module;
+mod no_admin;
+mod passthrough;
+mod rig;
+mod round_trip;
+mod stream;
+
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use clap::Parser;
+use harness::ktap::{self, Suite};
+
+use config::{Arguments, Config};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (list, filters) = (arguments.list, arguments.filters());
+    match Config::new(arguments) {
+        Ok(config) => run(&Rc::new(config), list, &filters),
+        Err(error) => {
+            println!("Bail out! {error:#}");
+            ExitCode::from(ktap::FAIL)
+        }
+    }
+}
+
+fn run(config: &Rc<Config>, list: bool, filters: &[String]) -> ExitCode {
+    let mut suite = Suite::default();
+    if config.no_admin {
+        no_admin::add(&mut suite, config);
+    } else {
+        module::add(&mut suite, config);
+        passthrough::add(&mut suite, config);
+        iommu::add(&mut suite, config);
+        dirty::add(&mut suite, config);
+        arcs::add(&mut suite, config);
+        round_trip::add(&mut suite, config);
+        stream::add(&mut suite, config);
+        fd_lifetime::add(&mut suite, config);
+        faults::add(&mut suite, config);
+    }
+    suite.retain(filters);
+    if list {
+        suite.list();
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = config.prepare() {
+        println!("Bail out! {error:#}");
+        return ExitCode::from(ktap::FAIL);
+    }
+    suite.run()
+}

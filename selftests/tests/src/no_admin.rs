@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `no_admin`: a VF whose PF has no admin virtqueue is passed through as
+//! by vfio-pci, cannot migrate, and the log says so once.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+use harness::kmsg::Log;
+use harness::ktap::Suite;
+use harness::vfio::{Access, State};
+use harness::{expect_eq, note};
+use nix::errno::Errno;
+use vfio_bindings::bindings::vfio;
+
+use crate::config::{Config, Driver};
+use crate::rig::{self, Talk};
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+    let own = Rc::clone(config);
+    suite.add("no_admin", "rs", "says_so_once", move || says_so_once(&own));
+    for access in [Access::Cdev, Access::Group] {
+        let own = Rc::clone(config);
+        suite.add(
+            "no_admin",
+            format!("rs_{access}"),
+            "device_works",
+            move || device_works(&own, access),
+        );
+        let own = Rc::clone(config);
+        suite.add(
+            "no_admin",
+            format!("rs_{access}"),
+            "no_migration",
+            move || no_migration(&own, access),
+        );
+    }
+}
+
+fn says_so_once(config: &Config) -> Result<()> {
+    let vf = config.vf()?;
+    config.load(Driver::Rs)?;
+    vf.unbind()?;
+    let mut log = Log::follow()?;
+    config.bind(&vf, Driver::Rs)?;
+    let address = vf.address().to_string();
+    let messages: Vec<String> = log
+        .messages()?
+        .into_iter()
+        .filter(|message| message.contains(&address) && message.contains("migration"))
+        .collect();
+    note!("{messages:?}");
+    expect_eq!(messages.len(), 1, "messages about migration");
+    expect_eq!(
+        messages[0].contains("admin"),
+        true,
+        "the message gives the reason: {messages:?}"
+    );
+    Ok(())
+}
+
+fn device_works(config: &Config, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, Driver::Rs, access)?;
+    let mut talk = Talk::start(config, &vf, &device)?;
+    talk.exchange(20)?;
+    talk.expect_silence()
+}
+
+fn no_migration(config: &Config, access: Access) -> Result<()> {
+    let device = rig::open(config, &config.vf()?, Driver::Rs, access)?;
+    for (what, feature) in [
+        ("MIGRATION", vfio::VFIO_DEVICE_FEATURE_MIGRATION),
+        (
+            "MIG_DEVICE_STATE",
+            vfio::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+        ),
+        ("MIG_DATA_SIZE", vfio::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE),
+    ] {
+        let probed = device.probe(vfio::VFIO_DEVICE_FEATURE_GET | feature);
+        expect_eq!(probed, Err(Errno::ENOTTY), "probing for {what}");
+    }
+    expect_eq!(
+        device.set_state(State::Stop).err(),
+        Some(Errno::ENOTTY),
+        "setting a state"
+    );
+    Ok(())
+}

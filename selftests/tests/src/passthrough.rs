@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `passthrough`: a function behind a variant driver must look as it
+//! does behind vfio-pci, and work.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::ktap::Suite;
+use harness::net::{Layout, RX_VECTOR, TX_VECTOR, common};
+use harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, Region};
+use harness::{expect, expect_eq};
+use nix::errno::Errno;
+
+use crate::config::{Config, Driver};
+use crate::rig::{self, Talk};
+
+const INTERRUPT: Duration = Duration::from_secs(20);
+
+type Body = fn(&Config, Driver, Access) -> Result<()>;
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+    let tests: [(&str, Body); 5] = [
+        ("same_as_vfio_pci", same_as_vfio_pci),
+        ("bar_mapping", bar_mapping),
+        ("interrupt_loopback", interrupt_loopback),
+        ("interrupts_and_frames", interrupts_and_frames),
+        ("reset", reset),
+    ];
+    for driver in [Driver::Rs, Driver::C] {
+        for access in [Access::Cdev, Access::Group] {
+            for (name, test) in tests {
+                let config = Rc::clone(config);
+                suite.add(
+                    "passthrough",
+                    format!("{driver}_{access}"),
+                    name,
+                    move || test(&config, driver, access),
+                );
+            }
+        }
+    }
+}
+
+/// Everything a device tells about itself.
+#[derive(Debug, PartialEq)]
+struct Description {
+    info: Info,
+    regions: Vec<Result<Region, Errno>>,
+    irqs: Vec<Result<IrqInfo, Errno>>,
+    config: Vec<u8>,
+}
+
+fn describe(device: &Device) -> Result<Description> {
+    let info = device.info()?;
+    let size = device.region(CONFIG).context("configuration region")?.size;
+    let mut config = vec![0; usize::try_from(size).context("size")?];
+    let length = device.read_region(CONFIG, 0, &mut config)?;
+    expect_eq!(length as u64, size, "bytes of configuration space");
+    Ok(Description {
+        info,
+        regions: (0..info.regions)
+            .map(|index| device.region(index))
+            .collect(),
+        irqs: (0..info.irqs).map(|index| device.irq(index)).collect(),
+        config,
+    })
+}
+
+fn same_as_vfio_pci(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let plain = describe(&rig::open(config, &vf, Driver::Plain, access)?)?;
+    let found = describe(&rig::open(config, &vf, driver, access)?)?;
+    expect_eq!(found.info, plain.info, "device info");
+    for (index, (found, plain)) in found.regions.iter().zip(&plain.regions).enumerate() {
+        expect_eq!(found, plain, "region {index}");
+    }
+    for (index, (found, plain)) in found.irqs.iter().zip(&plain.irqs).enumerate() {
+        expect_eq!(found, plain, "interrupt index {index}");
+    }
+    for (at, (found, plain)) in found.config.iter().zip(&plain.config).enumerate() {
+        expect_eq!(found, plain, "configuration space at {at:#x}");
+    }
+    Ok(())
+}
+
+/// A mapped BAR shows what reading the region shows.
+fn bar_mapping(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let device = rig::open(config, &config.vf()?, driver, access)?;
+    device.enable_bus_master()?;
+    let layout = Layout::of(&device)?;
+    let bar = device.map_region(BAR0)?;
+    let at = layout.common.offset + common::NUM_QUEUES;
+    let mut bytes = [0; 2];
+    expect_eq!(
+        device.read_region(BAR0, at as u64, &mut bytes)?,
+        2,
+        "bytes read"
+    );
+    let queues: u16 = bar.read(at);
+    expect_eq!(
+        queues,
+        u16::from_le_bytes(bytes),
+        "number of queues, mapped and read"
+    );
+    expect!(queues > 0, "the device has no queue");
+
+    // And what one writes the other reads.
+    let at = layout.common.offset + common::DEVICE_FEATURE_SELECT;
+    bar.write(at, 1_u32);
+    let mut bytes = [0; 4];
+    device.read_region(BAR0, at as u64, &mut bytes)?;
+    expect_eq!(
+        u32::from_le_bytes(bytes),
+        1,
+        "a register written through the mapping"
+    );
+    Ok(())
+}
+
+/// Vectors reach their eventfds, as far as the kernel can tell without the device.
+fn interrupt_loopback(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let device = rig::open(config, &config.vf()?, driver, access)?;
+    let interrupts = device.enable_interrupts(MSIX)?;
+    expect!(
+        interrupts.vectors() >= 2,
+        "{} MSI-X vectors",
+        interrupts.vectors()
+    );
+    for vector in 0..interrupts.vectors() {
+        device
+            .trigger_interrupt(MSIX, vector as u32)
+            .with_context(|| format!("triggering vector {vector}"))?;
+        for other in 0..interrupts.vectors() {
+            let expected = u64::from(other == vector);
+            expect_eq!(
+                interrupts.take(other)?,
+                expected,
+                "signals of vector {other} for {vector}"
+            );
+        }
+    }
+    device
+        .disable_interrupts(MSIX)
+        .context("disabling interrupts")
+}
+
+/// The device itself raises its vectors, and frames go both ways.
+fn interrupts_and_frames(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, driver, access)?;
+    let mut talk = Talk::start(config, &vf, &device)?;
+    talk.send_to_net()?;
+    talk.interrupts.wait(usize::from(RX_VECTOR), INTERRUPT)?;
+    talk.expect_at_net()?;
+    talk.send_to_peer()?;
+    talk.interrupts.wait(usize::from(TX_VECTOR), INTERRUPT)?;
+    talk.expect_at_peer()?;
+    talk.exchange(20)?;
+    talk.expect_silence()
+}
+
+/// A reset stops the device, and a driver can start it again.
+fn reset(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, driver, access)?;
+    let layout = Layout::of(&device)?;
+    let mut talk = Talk::start(config, &vf, &device)?;
+    talk.exchange(2)?;
+    expect!(
+        talk.net.status() & 4 != 0,
+        "the driver has not set DRIVER_OK"
+    );
+    device.reset().context("VFIO_DEVICE_RESET")?;
+    device.enable_bus_master()?;
+    expect_eq!(talk.net.status(), 0, "device status after a reset");
+    let bar = device.map_region(BAR0)?;
+    for queue in 0..2_u16 {
+        bar.write(layout.common.offset + common::QUEUE_SELECT, queue);
+        let enabled: u16 = bar.read(layout.common.offset + common::QUEUE_ENABLE);
+        expect_eq!(enabled, 0, "queue {queue} enabled after a reset");
+    }
+    drop(talk);
+    device
+        .space()
+        .unmap(rig::DRIVER_IOVA, harness::net::NetDriver::MEMORY as u64)?;
+    Talk::start(config, &vf, &device)?.exchange(2)
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `stream`: what the loader of our driver makes of good and bad streams.
+//!
+//! None of these runs against the C driver: several of them crash it.
+
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use harness::ktap::Suite;
+use harness::vfio::{Access, Device, Space, State};
+use harness::{expect, expect_eq, note};
+use nix::errno::Errno;
+
+use crate::config::{Config, Driver};
+use crate::rig::{self, Talk};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The record framing, as the C driver's source documents it.
+mod framing {
+    /// {le64 size, le32 flags, le32 tag}
+    pub const HEADER: usize = 16;
+    /// Flag: a loader that does not know the tag skips the record.
+    pub const OPTIONAL: u32 = 1;
+    /// Tag of device data.
+    pub const DATA: u32 = 0;
+
+    /// A record that announces `size` bytes and holds `content`.
+    pub fn record(size: u64, flags: u32, tag: u32, content: &[u8]) -> Vec<u8> {
+        let mut record = size.to_le_bytes().to_vec();
+        record.extend_from_slice(&flags.to_le_bytes());
+        record.extend_from_slice(&tag.to_le_bytes());
+        record.extend_from_slice(content);
+        record
+    }
+
+    /// Where the records of a good stream end, and the tags they have.
+    pub fn records(stream: &[u8]) -> Vec<(usize, u32)> {
+        let mut ends = Vec::new();
+        let mut at = 0;
+        while at + HEADER <= stream.len() {
+            let mut size = [0; 8];
+            size.copy_from_slice(&stream[at..at + 8]);
+            let mut tag = [0; 4];
+            tag.copy_from_slice(&stream[at + 12..at + 16]);
+            at += HEADER + u64::from_le_bytes(size) as usize;
+            ends.push((at, u32::from_le_bytes(tag)));
+        }
+        ends
+    }
+}
+use framing::{DATA, HEADER, OPTIONAL, record, records};
+
+/// A target, and a stream that it must take.
+struct Loading {
+    target: Device,
+    /// Of a source with a driver in it.
+    stream: Vec<u8>,
+}
+
+impl Loading {
+    fn set_up(config: &Config) -> Result<Self> {
+        let (vf, vf2) = (config.vf()?, config.vf2()?);
+        let space = Rc::new(Space::new(Access::Cdev)?);
+        let source = rig::open_in(config, &vf, Driver::Rs, &space)?;
+        let talk = Talk::start(config, &vf, &source)?;
+        let stream = rig::save(&source)?;
+        drop((source, talk));
+        let target = rig::open_in(
+            config,
+            &vf2,
+            Driver::Rs,
+            &Rc::new(Space::new(Access::Cdev)?),
+        )?;
+        Ok(Self { target, stream })
+    }
+
+    /// The content of the stream's first data record.
+    fn data(&self) -> Result<&[u8]> {
+        let mut start = 0;
+        for (end, tag) in records(&self.stream) {
+            if tag == DATA {
+                return Ok(&self.stream[start + HEADER..end]);
+            }
+            start = end;
+        }
+        bail!("the stream has no device data")
+    }
+
+    /// `stream` must be taken, and the device must run with it.
+    fn accepts(&self, what: &str, stream: &[u8]) -> Result<()> {
+        rig::recover(&self.target)?;
+        rig::load(&self.target, stream).with_context(|| what.to_owned())?;
+        self.target
+            .go(State::Running)
+            .with_context(|| what.to_owned())
+    }
+
+    /// `stream` must be refused with EINVAL, in the write or at the end, and the
+    /// device must recover.
+    fn refuses(&self, what: &str, stream: &[u8]) -> Result<()> {
+        rig::recover(&self.target)?;
+        let mut fd = rig::resume(&self.target)?;
+        let written = fd.write_all(stream);
+        if let Err(errno) = written {
+            expect_eq!(errno, Errno::EINVAL, "{what}: error of the write");
+        }
+        let ended = self.target.set_state(State::Stop).map(drop);
+        expect_eq!(
+            ended,
+            Err(Errno::EINVAL),
+            "{what}: RESUMING -> STOP after write {written:?}"
+        );
+        let state = self.target.state()?;
+        expect!(
+            matches!(state, State::Resuming | State::Error),
+            "{what}: left in {state}"
+        );
+        drop(fd);
+        self.works_again()
+            .with_context(|| format!("{what}: afterwards"))
+    }
+
+    fn works_again(&self) -> Result<()> {
+        rig::recover(&self.target)?;
+        rig::load(&self.target, &self.stream)?;
+        self.target.go(State::Running)
+    }
+}
+
+type Body = fn(&Loading) -> Result<()>;
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+    let tests: [(&str, Body); 12] = [
+        ("byte_by_byte", byte_by_byte),
+        ("odd_segments", odd_segments),
+        ("repeated_records", repeated_records),
+        ("truncated", truncated),
+        ("empty", empty),
+        ("garbage", garbage),
+        ("unknown_records", unknown_records),
+        ("huge_records", huge_records),
+        ("wrapping_sizes", wrapping_sizes),
+        ("empty_record", empty_record),
+        ("optional_records", optional_records),
+        ("malformed_parts", malformed_parts),
+    ];
+    for (name, test) in tests {
+        let config = Rc::clone(config);
+        suite.add_slow("stream", "rs", name, LIMIT, move || {
+            test(&Loading::set_up(&config)?)
+        });
+    }
+}
+
+/// "The user is not required to preserve buffer segmentation"
+fn load_in_segments(loading: &Loading, lengths: impl Iterator<Item = usize>) -> Result<()> {
+    rig::recover(&loading.target)?;
+    let mut fd = rig::resume(&loading.target)?;
+    let mut rest = &loading.stream[..];
+    for length in lengths {
+        if rest.is_empty() {
+            break;
+        }
+        let (segment, behind) = rest.split_at(length.min(rest.len()));
+        fd.write_all(segment)
+            .with_context(|| format!("{length} bytes, {} before the end", rest.len()))?;
+        rest = behind;
+    }
+    expect_eq!(rest.len(), 0, "bytes left over");
+    loading.target.go(State::Stop)?;
+    loading.target.go(State::Running)
+}
+
+fn byte_by_byte(loading: &Loading) -> Result<()> {
+    load_in_segments(loading, std::iter::repeat(1))
+}
+
+fn odd_segments(loading: &Loading) -> Result<()> {
+    for length in [3, 7, 15, 16, 17, 31, 64, 127, 4095, 4097] {
+        load_in_segments(loading, std::iter::repeat(length))
+            .with_context(|| format!("segments of {length}"))?;
+    }
+    load_in_segments(loading, (1..).map(|n| n * n % 61 + 1))
+}
+
+/// A target of a long pre-copy gets the whole state several times.
+fn repeated_records(loading: &Loading) -> Result<()> {
+    let data = record(loading.data()?.len() as u64, 0, DATA, loading.data()?);
+    loading.accepts(
+        "three times the same data",
+        &[&data[..], &data, &data].concat(),
+    )
+}
+
+fn truncated(loading: &Loading) -> Result<()> {
+    let whole = loading.stream.len();
+    let ends: Vec<usize> = records(&loading.stream)
+        .iter()
+        .map(|(end, _)| *end)
+        .collect();
+    let mut cuts: Vec<usize> = std::iter::once(0)
+        .chain(ends.iter().copied())
+        .flat_map(|end| {
+            [
+                end.saturating_sub(1),
+                end + 1,
+                end + HEADER - 1,
+                end + HEADER,
+                end + HEADER + 1,
+            ]
+        })
+        .chain((1..16).map(|n| whole * n / 16))
+        .filter(|cut| *cut > 0 && *cut < whole && !ends.contains(cut))
+        .collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    expect!(
+        cuts.len() > 10,
+        "only {} places to cut a stream of {whole} bytes",
+        cuts.len()
+    );
+    for cut in cuts {
+        loading.refuses(&format!("{cut} of {whole} bytes"), &loading.stream[..cut])?;
+    }
+    Ok(())
+}
+
+fn empty(loading: &Loading) -> Result<()> {
+    loading.refuses("nothing at all", &[])
+}
+
+fn garbage(loading: &Loading) -> Result<()> {
+    // A fixed sequence, so that a failure can be repeated (xorshift64).
+    let mut word = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..8 {
+        let mut bytes = Vec::with_capacity(4096);
+        while bytes.len() < 4096 {
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        loading.refuses(&format!("garbage {round}"), &bytes)?;
+    }
+    loading.refuses("zeroes", &[0; 4096])?;
+    loading.refuses("ones", &[0xff; 4096])
+}
+
+fn unknown_records(loading: &Loading) -> Result<()> {
+    let data = &loading.stream;
+    for (flags, tag) in [
+        (0, 0x7777),
+        (2, DATA),
+        (1 << 31, DATA),
+        (2 | OPTIONAL, 0x7777),
+    ] {
+        let unknown = record(32, flags, tag, &[0x5a; 32]);
+        let what = format!("record with flags {flags:#x} and tag {tag:#x}");
+        loading.refuses(&format!("{what} first"), &[&unknown[..], data].concat())?;
+        loading.refuses(&format!("{what} last"), &[data, &unknown[..]].concat())?;
+    }
+    Ok(())
+}
+
+/// Memory the kernel has to give away, in bytes.
+fn available_memory() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"));
+    let kilobytes: u64 = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .context("no MemAvailable")?
+        .parse()
+        .context("MemAvailable")?;
+    Ok(kilobytes * 1024)
+}
+
+/// Nothing may be allocated for bytes that have only been announced.
+fn costs_nothing(loading: &Loading, what: &str, stream: &[u8]) -> Result<()> {
+    /// What a system does by itself in the meantime, and what a record may cost.
+    const NOISE: u64 = 48 << 20;
+    rig::recover(&loading.target)?;
+    let mut fd = rig::resume(&loading.target)?;
+    let before = available_memory()?;
+    let written = fd.write_all(stream);
+    let after = available_memory()?;
+    note!(
+        "{what}: write {written:?}, {} KiB less memory",
+        before.saturating_sub(after) >> 10
+    );
+    expect!(
+        after + NOISE > before,
+        "{what}: {} MiB of memory gone",
+        (before - after) >> 20
+    );
+    Ok(())
+}
+
+fn huge_records(loading: &Loading) -> Result<()> {
+    for size in [
+        256 << 20,
+        (512 << 20) + 1,
+        (1 << 32) - 4096,
+        1 << 32,
+        1 << 40,
+        1 << 62,
+    ] {
+        let stream = record(size, 0, DATA, &[0x5a; 64]);
+        let what = format!("record of {size:#x} bytes");
+        costs_nothing(loading, &what, &stream)?;
+        loading.refuses(&what, &stream)?;
+        let what = format!("optional record of {size:#x} bytes");
+        costs_nothing(loading, &what, &record(size, OPTIONAL, 0x7777, &[0x5a; 64]))?;
+    }
+    Ok(())
+}
+
+/// Sizes whose sum with anything overflows.
+fn wrapping_sizes(loading: &Loading) -> Result<()> {
+    for base in [
+        u64::MAX,
+        u64::from(u32::MAX),
+        i64::MAX as u64,
+        i32::MAX as u64,
+    ] {
+        for less in [0, 1, 4, 7, 8, 15, 16, 4095, 4096] {
+            let stream = record(base - less, 0, DATA, loading.data()?);
+            loading.refuses(&format!("record of {:#x} bytes", base - less), &stream)?;
+        }
+    }
+    Ok(())
+}
+
+fn empty_record(loading: &Loading) -> Result<()> {
+    let nothing = record(0, 0, DATA, &[]);
+    loading.refuses("an empty record", &nothing)?;
+    loading.refuses(
+        "data, then an empty record",
+        &[&loading.stream[..], &nothing].concat(),
+    )
+}
+
+fn optional_records(loading: &Loading) -> Result<()> {
+    let data = &loading.stream;
+    for length in [0, 1, 15, 16, 4096, 4097, 1 << 20] {
+        let optional = record(length as u64, OPTIONAL, 0x7777, &vec![0x5a; length]);
+        let what = format!("optional record of {length} bytes");
+        loading.accepts(&format!("{what} first"), &[&optional[..], data].concat())?;
+        loading.accepts(&format!("{what} last"), &[data, &optional[..]].concat())?;
+        loading.accepts(
+            &format!("{what} around"),
+            &[&optional[..], &optional, data, &optional].concat(),
+        )?;
+        loading.refuses(&format!("{what} alone"), &optional)?;
+        if length > 0 {
+            let cut = &optional[..optional.len() - 1];
+            loading.refuses(&format!("{what}, cut"), &[data, cut].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// Records that are whole, with device parts that are not.
+fn malformed_parts(loading: &Loading) -> Result<()> {
+    const PART_HEADER: usize = 16;
+    const LENGTH_AT: usize = 12;
+    let data = loading.data()?;
+    let whole = |content: &[u8]| record(content.len() as u64, 0, DATA, content);
+    loading.refuses("half a part header", &whole(&data[..PART_HEADER / 2]))?;
+    loading.refuses("the last part cut", &whole(&data[..data.len() - 1]))?;
+    let mut longer = data.to_vec();
+    longer[LENGTH_AT] = longer[LENGTH_AT].wrapping_add(1);
+    loading.refuses("the first part's length is off by one", &whole(&longer))?;
+    let mut huge = data.to_vec();
+    huge[LENGTH_AT..PART_HEADER].copy_from_slice(&u32::MAX.to_le_bytes());
+    loading.refuses("a part of 4 GiB", &whole(&huge))?;
+    loading.refuses("bytes behind the parts", &whole(&[data, &[0; 8]].concat()))
+}
