@@ -26,8 +26,15 @@ impl InvalidationRange {
             true => 13 + (address >> 12).trailing_ones(),
         };
         // All of bits 62:12 set, or more than the encoding has: everything.
-        let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
-        Self { first: address & !mask, last: address | mask }
+        let mask = if bits >= 64 {
+            u64::MAX
+        } else {
+            (1 << bits) - 1
+        };
+        Self {
+            first: address & !mask,
+            last: address | mask,
+        }
     }
 }
 
@@ -54,7 +61,13 @@ impl Cache {
     }
 
     pub fn insert_device(&mut self, requester: u16, entry: DeviceTableEntry) {
-        self.devices.insert(requester, CachedDevice { entry, fault_logged: false });
+        self.devices.insert(
+            requester,
+            CachedDevice {
+                entry,
+                fault_logged: false,
+            },
+        );
     }
 
     pub fn forget_device(&mut self, requester: u16) {
@@ -73,14 +86,25 @@ impl Cache {
             self.count = 0;
         }
         let last = page.iova + (page.size - 1);
-        self.forget_pages(domain, InvalidationRange { first: page.iova, last });
-        self.pages.entry(domain).or_default().insert(page.iova, page);
+        self.forget_pages(
+            domain,
+            InvalidationRange {
+                first: page.iova,
+                last,
+            },
+        );
+        self.pages
+            .entry(domain)
+            .or_default()
+            .insert(page.iova, page);
         self.count += 1;
     }
 
     /// Drops every page of `domain` that has a byte in `range`.
     pub fn forget_pages(&mut self, domain: u16, range: InvalidationRange) {
-        let Some(pages) = self.pages.get_mut(&domain) else { return };
+        let Some(pages) = self.pages.get_mut(&domain) else {
+            return;
+        };
         if let Some((&before, page)) = pages.range(..range.first).next_back() {
             if range.first - page.iova < page.size {
                 pages.remove(&before);

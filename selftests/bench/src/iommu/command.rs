@@ -6,9 +6,17 @@ use super::cache::InvalidationRange;
 /// A decoded command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    CompletionWait { store: Option<(u64, u64)>, interrupt: bool },
-    InvalidateDeviceTableEntry { requester: u16 },
-    InvalidateIommuPages { domain: u16, range: InvalidationRange },
+    CompletionWait {
+        store: Option<(u64, u64)>,
+        interrupt: bool,
+    },
+    InvalidateDeviceTableEntry {
+        requester: u16,
+    },
+    InvalidateIommuPages {
+        domain: u16,
+        range: InvalidationRange,
+    },
     /// For the IOTLB of a device with ATS; nothing here has one.
     InvalidateIotlbPages,
     /// Interrupts are not remapped, so that there is nothing to drop.
@@ -47,14 +55,19 @@ impl Command {
             0x2 => {
                 reserved(low, 0x0fff_ffff_ffff_0000)?;
                 reserved(high, u64::MAX)?;
-                Self::InvalidateDeviceTableEntry { requester: low as u16 }
+                Self::InvalidateDeviceTableEntry {
+                    requester: low as u16,
+                }
             }
             0x3 => {
                 reserved(low, 0x0fff_0000_ffff_ffff)?;
                 // Guest translations (GN) are not offered; PDE makes no
                 // difference, as upper levels are not remembered.
                 reserved(high, 0xffc)?;
-                Self::InvalidateIommuPages { domain: (low >> 32) as u16, range: range(high) }
+                Self::InvalidateIommuPages {
+                    domain: (low >> 32) as u16,
+                    range: range(high),
+                }
             }
             0x4 => {
                 reserved(high, 0xffe)?;
@@ -105,5 +118,9 @@ fn range(high: u64) -> InvalidationRange {
 }
 
 fn reserved(word: u64, mask: u64) -> Result<(), Illegal> {
-    if word & mask == 0 { Ok(()) } else { Err(Illegal) }
+    if word & mask == 0 {
+        Ok(())
+    } else {
+        Err(Illegal)
+    }
 }

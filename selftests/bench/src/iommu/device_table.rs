@@ -45,8 +45,8 @@ impl DeviceTableEntry {
     /// not looked at: interrupts are not remapped.
     pub fn decode(entry: [u64; 4]) -> Result<Self, Illegal> {
         let [low, high, ..] = entry;
-        let bit = |word: u64, bit: u32| word >> bit & 1 != 0;
-        let had = low >> 7 & 3;
+        let bit = |word: u64, bit: u32| (word >> bit) & 1 != 0;
+        let had = (low >> 7) & 3;
         let decoded = Self {
             translation: Translation::Off,
             domain: high as u16,
@@ -61,16 +61,22 @@ impl DeviceTableEntry {
             return Ok(decoded);
         }
         // Bits 6:2 and 63, and guest translation (55:54), which is not offered.
-        let reserved = 0x7c | 1 << 63 | 3 << 54;
-        let mode = (low >> 9 & 7) as u8;
+        let reserved = 0x7c | (1 << 63) | (3 << 54);
+        let mode = ((low >> 9) & 7) as u8;
         if low & reserved != 0 || had == 2 || mode == 7 {
             return Err(Illegal);
         }
         let translation = match (bit(low, 1), mode) {
             (false, _) => Translation::Blocked,
             (true, 0) => Translation::Direct,
-            (true, levels) => Translation::Paged { root: low & ADDRESS_MASK, levels },
+            (true, levels) => Translation::Paged {
+                root: low & ADDRESS_MASK,
+                levels,
+            },
         };
-        Ok(Self { translation, ..decoded })
+        Ok(Self {
+            translation,
+            ..decoded
+        })
     }
 }

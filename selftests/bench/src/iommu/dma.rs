@@ -23,7 +23,11 @@ pub enum Route {
     /// Untranslated: IOVAs are guest physical addresses.
     Identity,
     /// Through an IOMMU, under a requester id, on this memory.
-    Unit { unit: Arc<Unit>, requester: u16, memory: PhysicalMemory },
+    Unit {
+        unit: Arc<Unit>,
+        requester: u16,
+        memory: PhysicalMemory,
+    },
 }
 
 /// The origin of DMA: answers translations for one function.
@@ -83,7 +87,11 @@ impl Iommu for Requester {
             match &self.route {
                 Route::Refused => return Err(refuse("not a bus master")),
                 Route::Identity => mappings.set_mapping(iova, iova, length, access)?,
-                Route::Unit { unit, requester, memory } => unit
+                Route::Unit {
+                    unit,
+                    requester,
+                    memory,
+                } => unit
                     .translate(memory, *requester, (iova.0, length), access, &mut mappings)
                     .map_err(|refusal| refuse(&refusal.to_string()))?,
             }

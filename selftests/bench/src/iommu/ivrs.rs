@@ -32,7 +32,7 @@ impl Ivrs {
         table.extend(b"BNCH");
         table.extend(1_u32.to_le_bytes());
         // IVinfo: virtual addresses of 64 bits, physical ones of 48, feature words valid.
-        table.extend((64_u32 << 15 | 48 << 8 | 1).to_le_bytes());
+        table.extend(((64_u32 << 15) | (48 << 8) | 1).to_le_bytes());
         table.extend([0; 8]);
         table.extend(ivhd);
         let sum = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));

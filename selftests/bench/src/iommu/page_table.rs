@@ -64,13 +64,14 @@ pub fn walk(
         return Err(Fault::NotPresent);
     }
     loop {
-        let index = iova >> shift(level) & 0x1ff;
+        let index = (iova >> shift(level)) & 0x1ff;
         let address = table + index * 8;
         let slot = memory
             .get_slice(GuestAddress(address), 8)
             .map_err(|_| Fault::Unreachable(address))?;
-        let slot: &AtomicU64 =
-            slot.get_atomic_ref(0).map_err(|_| Fault::Unreachable(address))?;
+        let slot: &AtomicU64 = slot
+            .get_atomic_ref(0)
+            .map_err(|_| Fault::Unreachable(address))?;
         let mut value = slot.load(Ordering::Acquire);
         // Again from here if the entry changes while its bits are being set.
         let next = loop {
@@ -80,7 +81,7 @@ pub fn walk(
             if value & RESERVED != 0 {
                 return Err(Fault::Reserved);
             }
-            let next = (value >> 9 & 7) as u32;
+            let next = ((value >> 9) & 7) as u32;
             let (leaf_read, leaf_write) = (read && value & READ != 0, write && value & WRITE != 0);
             if next != 0 && next != 7 {
                 (read, write) = (leaf_read, leaf_write);
@@ -122,7 +123,7 @@ pub fn walk(
             return Err(Fault::Reserved);
         }
         // Levels may be skipped where the IOVA has only zeros for them.
-        if iova & ((1 << shift(level)) - 1) >> shift(next + 1) << shift(next + 1) != 0 {
+        if iova & (((1 << shift(level)) - 1) >> shift(next + 1) << shift(next + 1)) != 0 {
             return Err(Fault::NotPresent);
         }
         table = value & ADDRESS_MASK;

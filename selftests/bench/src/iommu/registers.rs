@@ -47,7 +47,7 @@ pub mod status {
 /// What the model offers: prefetch, no-execute, INVALIDATE_IOMMU_ALL, guest
 /// APIC mode (without it Linux ignores the feature words of the IVRS), host
 /// accessed and dirty bits. Host address translation size 0: four levels.
-pub const FEATURES: u64 = 1 << 0 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 49 | 1 << 52;
+pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | 1 << 52;
 
 /// The second extended feature register: nothing.
 pub const FEATURES_2: u64 = 0;
@@ -109,8 +109,8 @@ impl Registers {
         let new = old & !mask | value & mask;
         match offset {
             offset::DEVICE_TABLE_BASE => self.device_table = new & (ADDRESS_MASK | 0x1ff),
-            offset::COMMAND_BASE => self.command_base = new & (ADDRESS_MASK | 0xf << 56),
-            offset::EVENT_BASE => self.event_base = new & (ADDRESS_MASK | 0xf << 56),
+            offset::COMMAND_BASE => self.command_base = new & (ADDRESS_MASK | (0xf << 56)),
+            offset::EVENT_BASE => self.event_base = new & (ADDRESS_MASK | (0xf << 56)),
             offset::CONTROL => self.write_control(new),
             offset::EXCLUSION_BASE => self.exclusion_base = new,
             offset::EXCLUSION_LIMIT => self.exclusion_limit = new,
@@ -185,6 +185,6 @@ impl Registers {
 
 /// Decodes a ring's base register. Lengths below 2^8 entries are reserved.
 fn ring(base: u64) -> Option<(u64, u64)> {
-    let length = base >> 56 & 0xf;
+    let length = (base >> 56) & 0xf;
     (length >= 8).then(|| (base & ADDRESS_MASK, ENTRY_SIZE << length))
 }

@@ -79,7 +79,9 @@ struct Counters {
 
 impl std::fmt::Debug for Unit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unit").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Unit")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +95,11 @@ impl Unit {
             dirty_bits: true,
             interrupt: false,
         };
-        Self { ram, interrupt, state: Mutex::new(state) }
+        Self {
+            ram,
+            interrupt,
+            state: Mutex::new(state),
+        }
     }
 
     /// Returns to the power-on state. Counters and the dirty bit switch belong
@@ -147,7 +153,11 @@ impl Unit {
             value[skip..skip + now.len()].copy_from_slice(now);
             mask[skip..skip + now.len()].fill(0xff);
             let register = at & !7;
-            state.registers.write(register, u64::from_le_bytes(value), u64::from_le_bytes(mask));
+            state.registers.write(
+                register,
+                u64::from_le_bytes(value),
+                u64::from_le_bytes(mask),
+            );
             if matches!(register, offset::CONTROL | offset::COMMAND_TAIL) {
                 state.run_commands(&memory);
             }
@@ -175,7 +185,9 @@ impl Unit {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Releases the lock and then raises the interrupt that became due under it.
@@ -193,7 +205,9 @@ impl State {
         while self.registers.commands_run()
             && self.registers.command_head != self.registers.command_tail
         {
-            let Some((base, size)) = self.registers.command_ring() else { return };
+            let Some((base, size)) = self.registers.command_ring() else {
+                return;
+            };
             let address = base + self.registers.command_head % size;
             if let Err(event) = self.run_command(memory, address) {
                 // The head stays at the command in question.
@@ -201,16 +215,14 @@ impl State {
                 self.log(memory, event);
                 return;
             }
-            self.registers.command_head =
-                (self.registers.command_head + ENTRY_SIZE) % size;
+            self.registers.command_head = (self.registers.command_head + ENTRY_SIZE) % size;
         }
     }
 
     fn run_command(&mut self, memory: &PhysicalMemory, address: u64) -> Result<(), Event> {
-        let [low, high] = read_words::<2>(memory, address)
-            .ok_or(Event::CommandHardwareError { address })?;
-        let command =
-            Command::decode(low, high).map_err(|_| Event::IllegalCommand { address })?;
+        let [low, high] =
+            read_words::<2>(memory, address).ok_or(Event::CommandHardwareError { address })?;
+        let command = Command::decode(low, high).map_err(|_| Event::IllegalCommand { address })?;
         *self.counters.commands.entry(command.name()).or_default() += 1;
         match command {
             Command::CompletionWait { store, interrupt } => {
@@ -244,8 +256,12 @@ impl State {
         if let Some(range) = prefetch.invalidate {
             self.cache.forget_pages(prefetch.domain, range);
         }
-        let Ok(entry) = self.fetch_device(memory, prefetch.requester) else { return };
-        let Translation::Paged { root, levels } = entry.translation else { return };
+        let Ok(entry) = self.fetch_device(memory, prefetch.requester) else {
+            return;
+        };
+        let Translation::Paged { root, levels } = entry.translation else {
+            return;
+        };
         let mut iova = prefetch.address;
         for _ in 0..prefetch.count {
             if let Ok(page) =
@@ -253,7 +269,9 @@ impl State {
             {
                 self.cache.insert_page(prefetch.domain, page);
             }
-            let Some(next) = iova.checked_add(0x1000) else { return };
+            let Some(next) = iova.checked_add(0x1000) else {
+                return;
+            };
             iova = next;
         }
     }
@@ -270,20 +288,15 @@ impl State {
         let end = iova + length as u64;
         let mut at = iova;
         while at < end {
-            let (target, run) =
-                self.translate_page(memory, requester, at, access)?;
+            let (target, run) = self.translate_page(memory, requester, at, access)?;
             let run = run.min(end - at);
             if !memory.check_range(GuestAddress(target), run as usize) {
                 self.counters.outside += 1;
                 return Err(Refusal::Outside);
             }
             // Lengths are at most `length`, and the range does not overflow.
-            let mapped: Result<(), Error> = mappings.set_mapping(
-                GuestAddress(at),
-                GuestAddress(target),
-                run as usize,
-                access,
-            );
+            let mapped: Result<(), Error> =
+                mappings.set_mapping(GuestAddress(at), GuestAddress(target), run as usize, access);
             mapped.map_err(|_| Refusal::Outside)?;
             at += run;
         }
@@ -328,15 +341,28 @@ impl State {
         match entry.translation {
             Translation::Off => Ok((iova, u64::MAX - iova)),
             Translation::Blocked => {
-                self.page_fault(memory, requester, entry.domain, iova, PageFault {
-                    write,
-                    ..PageFault::default()
-                });
+                self.page_fault(
+                    memory,
+                    requester,
+                    entry.domain,
+                    iova,
+                    PageFault {
+                        write,
+                        ..PageFault::default()
+                    },
+                );
                 Err(Refusal::Blocked)
             }
             Translation::Direct => {
                 if (reads(access) && !entry.read) || (write && !entry.write) {
-                    self.refuse(memory, requester, entry.domain, iova, write, Fault::Permission)
+                    self.refuse(
+                        memory,
+                        requester,
+                        entry.domain,
+                        iova,
+                        write,
+                        Fault::Permission,
+                    )
                 } else {
                     Ok((iova, u64::MAX - iova))
                 }
@@ -398,20 +424,38 @@ impl State {
         write: bool,
         fault: Fault,
     ) -> Result<T, Refusal> {
-        let flags = PageFault { write, ..PageFault::default() };
+        let flags = PageFault {
+            write,
+            ..PageFault::default()
+        };
         let (flags, refusal) = match fault {
             Fault::NotPresent => (flags, Refusal::NotPresent),
             Fault::Permission => (
-                PageFault { present: true, permission: true, ..flags },
+                PageFault {
+                    present: true,
+                    permission: true,
+                    ..flags
+                },
                 Refusal::Permission,
             ),
             Fault::Reserved => (
-                PageFault { present: true, reserved: true, ..flags },
+                PageFault {
+                    present: true,
+                    reserved: true,
+                    ..flags
+                },
                 Refusal::PageTable,
             ),
             Fault::Unreachable(address) => {
                 self.counters.faults += 1;
-                self.log(memory, Event::PageTableHardwareError { requester, domain, address });
+                self.log(
+                    memory,
+                    Event::PageTableHardwareError {
+                        requester,
+                        domain,
+                        address,
+                    },
+                );
                 return Err(Refusal::PageTable);
             }
         };
@@ -434,7 +478,15 @@ impl State {
                 return;
             }
         }
-        self.log(memory, Event::IoPageFault { requester, domain, address, flags });
+        self.log(
+            memory,
+            Event::IoPageFault {
+                requester,
+                domain,
+                address,
+                flags,
+            },
+        );
     }
 
     /// The device table entry of `requester`, remembered or fetched.
@@ -451,8 +503,7 @@ impl State {
         if address >= table.end {
             return Err(DeviceFault::Outside);
         }
-        let words =
-            read_words::<4>(memory, address).ok_or(DeviceFault::Unreachable(address))?;
+        let words = read_words::<4>(memory, address).ok_or(DeviceFault::Unreachable(address))?;
         let entry = DeviceTableEntry::decode(words).map_err(|_| DeviceFault::Illegal)?;
         self.cache.insert_device(requester, entry);
         Ok(entry)
@@ -464,7 +515,9 @@ impl State {
         if !self.registers.events_run() {
             return;
         }
-        let Some((base, size)) = self.registers.event_ring() else { return };
+        let Some((base, size)) = self.registers.event_ring() else {
+            return;
+        };
         let tail = self.registers.event_tail % size;
         let next = (tail + ENTRY_SIZE) % size;
         if next == self.registers.event_head % size {
@@ -507,7 +560,9 @@ fn read_words<const N: usize>(memory: &PhysicalMemory, address: u64) -> Option<[
     let mut words = [0; N];
     for (index, word) in words.iter_mut().enumerate() {
         let mut bytes = [0; 8];
-        memory.read_slice(&mut bytes, GuestAddress(address + index as u64 * 8)).ok()?;
+        memory
+            .read_slice(&mut bytes, GuestAddress(address + index as u64 * 8))
+            .ok()?;
         *word = u64::from_le_bytes(bytes);
     }
     Some(words)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::assembly::MAX_VFS;
+use crate::virtio::machine;
+
+/// Longest socket path that the kernel takes, without the final zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Longest name of a socket in the directory.
+const LONGEST_SOCKET: &str = "/control.sock";
+
+/// Emulates a virtio-net device with SR-IOV and an AMD-Vi IOMMU for QEMU over
+/// vfio-user. See Documentation/bench.rst.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "vfio-bench", version)]
+pub struct Options {
+    /// Directory for sockets, qemu.args and ivrs.bin
+    #[arg(long)]
+    pub dir: PathBuf,
+
+    /// Virtual functions of the device
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_VFS)))]
+    pub vfs: u16,
+
+    /// Queue pairs of each function
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub queue_pairs: u16,
+
+    /// Do not offer an administration virtqueue
+    #[arg(long)]
+    pub no_admin_vq: bool,
+
+    /// Do not offer mergeable receive buffers
+    #[arg(long)]
+    pub no_mrg_rxbuf: bool,
+
+    /// Bytes of ballast in each function's device parts
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    pub extra_parts: usize,
+
+    /// Unix datagram socket for the host's port of the Ethernet switch
+    #[arg(long, value_name = "PATH")]
+    pub host_socket: Option<PathBuf>,
+
+    /// Slot of the root port on QEMU's root bus
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
+    pub pci_slot: u8,
+}
+
+/// Why the bench does not start. One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a refusal: help or version was asked for.
+    Information(String),
+    Impossible(String),
+}
+
+impl Options {
+    /// Parses and checks the arguments, program name first.
+    pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Refusal> {
+        let options = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Refusal::Information(error.to_string())
+            }
+            _ => Refusal::Impossible(one_line(&error.to_string())),
+        })?;
+        options.check().map_err(Refusal::Impossible)?;
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !self.dir.is_dir() {
+            return Err(format!("--dir {}: not a directory", self.dir.display()));
+        }
+        if self.dir.as_os_str().len() + LONGEST_SOCKET.len() > MAX_SOCKET_PATH {
+            return Err(format!(
+                "--dir {}: too long for the path of a socket",
+                self.dir.display()
+            ));
+        }
+        if self.extra_parts > machine::MAX_EXTRA_PARTS {
+            return Err(format!(
+                "--extra-parts {}: at most {}",
+                self.extra_parts,
+                machine::MAX_EXTRA_PARTS
+            ));
+        }
+        match self.dir.to_str() {
+            Some(dir) if !dir.contains([',', '\n']) => Ok(()),
+            _ => Err(
+                "--dir: QEMU takes neither commas, line breaks nor bytes that are not UTF-8".into(),
+            ),
+        }
+    }
+
+    /// What the device models are told.
+    pub fn machine(&self) -> machine::Config {
+        machine::Config {
+            queue_pairs: self.queue_pairs,
+            admin_vq: !self.no_admin_vq,
+            mrg_rxbuf: !self.no_mrg_rxbuf,
+            extra_parts: self.extra_parts,
+            host_socket: self.host_socket.clone(),
+        }
+    }
+}
+
+/// The first paragraph of clap's message, without its "error: ".
+fn one_line(message: &str) -> String {
+    let paragraph: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let text = paragraph.join(" ");
+    text.strip_prefix("error: ").unwrap_or(&text).to_string()
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A device with nothing but what tests of the PCI side need: a register to
+//! remember a value, DMA of one word each way, an interrupt.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::assembly::Devices;
+use crate::function::{Function, Identity, PortRef, Reset};
+
+/// Register offsets in BAR 0, all 32 bits but for the 64 of the address.
+pub mod register {
+    /// Remembers what is written.
+    pub const VALUE: u64 = 0x00;
+    /// Writing raises the vector with the number written.
+    pub const INTERRUPT: u64 = 0x04;
+    /// IOVA of the word to transfer.
+    pub const ADDRESS: u64 = 0x08;
+    /// Writing stores the word written at the address.
+    pub const STORE: u64 = 0x10;
+    /// Writing loads the word at the address into [`VALUE`].
+    pub const LOAD: u64 = 0x14;
+    /// Whether the last transfer worked: 1 or 0.
+    pub const RESULT: u64 = 0x18;
+}
+
+/// Vectors of a scratch function.
+pub const VECTORS: u16 = 4;
+
+/// Size of a scratch function's part of BAR 0.
+pub const BAR_SIZE: u64 = 0x1000;
+
+#[derive(Debug, Default)]
+struct State {
+    value: u32,
+    address: u64,
+    result: bool,
+    resets: Vec<Reset>,
+}
+
+/// The function.
+pub struct ScratchFunction {
+    port: PortRef,
+    state: Mutex<State>,
+}
+
+impl ScratchFunction {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Function for ScratchFunction {
+    fn identity(&self) -> Identity {
+        Identity {
+            vendor: 0x1234,
+            device: 0x5678,
+            subsystem_vendor: 0x1234,
+            subsystem: 0x0001,
+            class: 0xff_0000,
+            revision: 1,
+        }
+    }
+
+    fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
+        vec![vec![8, 0xaa, 1, 2, 3, 4], vec![6, 0xbb, 5, 6]]
+    }
+
+    fn msix_vectors(&self) -> u16 {
+        VECTORS
+    }
+
+    fn bar_size(&self) -> u64 {
+        BAR_SIZE
+    }
+
+    fn read_bar(&self, offset: u64, data: &mut [u8]) {
+        let state = self.lock();
+        let value = match offset {
+            register::VALUE => u64::from(state.value),
+            register::ADDRESS => state.address,
+            register::RESULT => u64::from(state.result),
+            _ => 0,
+        };
+        data.fill(0);
+        for (to, from) in data.iter_mut().zip(value.to_le_bytes()) {
+            *to = from;
+        }
+    }
+
+    fn write_bar(&self, offset: u64, data: &[u8]) {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(data) {
+            *to = *from;
+        }
+        let value = u64::from_le_bytes(bytes);
+        let mut state = self.lock();
+        let address = GuestAddress(state.address);
+        match offset {
+            register::VALUE => state.value = value as u32,
+            register::INTERRUPT => self.port.interrupt(value as u16),
+            register::ADDRESS => state.address = value,
+            register::STORE => self.port.with_dma(&mut |memory| {
+                state.result = memory.write_obj(value as u32, address).is_ok();
+            }),
+            register::LOAD => self.port.with_dma(&mut |memory| {
+                let loaded = memory.read_obj(address);
+                state.result = loaded.is_ok();
+                state.value = loaded.unwrap_or(0);
+            }),
+            _ => {}
+        }
+    }
+
+    fn reset(&self, cause: Reset) {
+        let mut state = self.lock();
+        let mut resets = std::mem::take(&mut state.resets);
+        resets.push(cause);
+        *state = State {
+            resets,
+            ..State::default()
+        };
+    }
+}
+
+/// A set of scratch functions.
+pub struct Scratch {
+    functions: Vec<Arc<ScratchFunction>>,
+    num_vfs: Mutex<u16>,
+}
+
+impl Scratch {
+    /// One function behind each port.
+    pub fn new(ports: Vec<PortRef>) -> Self {
+        let functions = ports
+            .into_iter()
+            .map(|port| {
+                Arc::new(ScratchFunction {
+                    port,
+                    state: Mutex::default(),
+                })
+            })
+            .collect();
+        Self {
+            functions,
+            num_vfs: Mutex::default(),
+        }
+    }
+}
+
+impl Devices for Scratch {
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        self.functions
+            .iter()
+            .map(|function| function.clone() as Arc<dyn Function>)
+            .collect()
+    }
+
+    fn set_num_vfs(&self, count: u16) {
+        *self
+            .num_vfs
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = count;
+    }
+
+    /// `state` tells the number of VFs and, for each function, its resets so far.
+    fn control(&self, request: &Value) -> Option<Result<Value, String>> {
+        if request.get("cmd")? != "state" {
+            return None;
+        }
+        let resets: Vec<Vec<String>> = self
+            .functions
+            .iter()
+            .map(|f| {
+                f.lock()
+                    .resets
+                    .iter()
+                    .map(|cause| format!("{cause:?}"))
+                    .collect()
+            })
+            .collect();
+        let num_vfs = *self
+            .num_vfs
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        Some(Ok(
+            json!({"ok": true, "num_vfs": num_vfs, "resets": resets}),
+        ))
+    }
+}
