@@ -113,7 +113,7 @@ impl Config {
             pf.wait_netdev()?;
             sriov::bring_up_bench(&pf, BENCH_VFS)?;
         }
-        self.vf().map(drop)
+        Ok(())
     }
 
     /// The function under test.

@@ -75,11 +75,10 @@ fn alias(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Unbinds the functions, so that nothing uses the module.
+/// Unbinds the functions, if there are any, so that nothing uses the module.
 fn release(config: &Config) -> Result<()> {
-    config.vf()?.unbind()?;
-    if let Ok(vf2) = config.vf2() {
-        vf2.unbind()?;
+    for function in [config.vf(), config.vf2()].into_iter().flatten() {
+        function.unbind()?;
     }
     Ok(())
 }
