@@ -44,8 +44,8 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
     if let Some(migration) = &report.migration {
         write_migration(to, migration)?;
     }
-    if let (Some(before), Some(end)) = (&report.before, &report.end) {
-        write_traffic(to, before, end)?;
+    if let Some(end) = &report.end {
+        write_traffic(to, end)?;
     }
     write_pages(to, report)?;
     writeln!(to, "\nRequirements")?;
@@ -95,7 +95,7 @@ fn write_migration(to: &mut String, migration: &Migration) -> fmt::Result {
     line(to, "device state", format!("{device} bytes"))
 }
 
-fn write_traffic(to: &mut String, before: &Traffic, end: &Traffic) -> fmt::Result {
+fn write_traffic(to: &mut String, end: &Traffic) -> fmt::Result {
     writeln!(
         to,
         "\nTraffic between the guest and its peer on the physical function"
@@ -124,23 +124,21 @@ fn write_traffic(to: &mut String, before: &Traffic, end: &Traffic) -> fmt::Resul
         "datagrams lost",
         format!("{} of {}", end.probes_lost(), end.probes_sent()),
     )?;
+    let (guest, peer) = (&end.guest, &end.peer);
     line(
         to,
         "longest gap",
         format!(
-            "{} ms seen by the peer, {} ms by the guest's clock, which stands still while\n\
-             {:18}the guest is stopped",
-            end.peer.probes.longest_gap_ms.max(peer.longest_gap_ms),
-            end.guest.probes.longest_gap_ms.max(guest.longest_gap_ms),
-            ""
+            "stream: {} ms at the guest, {} ms at the peer",
+            guest.stream.longest_gap_ms, peer.stream.longest_gap_ms
         ),
     )?;
     line(
         to,
-        "of which before",
+        "",
         format!(
-            "{} messages had reached the guest when the migration began",
-            before.guest.stream.received
+            "datagrams: {} ms at the guest, {} ms at the peer",
+            guest.probes.longest_gap_ms, peer.probes.longest_gap_ms
         ),
     )
 }
@@ -201,7 +199,6 @@ mod tests {
                 device_bytes: Some(224),
                 ..Migration::default()
             }),
-            before: Some(Traffic::default()),
             end: Some(Traffic::default()),
             pages: Some(PageStats {
                 pages: 64,
