@@ -19,6 +19,7 @@ const CAP_COMMON_CFG: u8 = 1;
 const CAP_NOTIFY_CFG: u8 = 2;
 const CAP_ISR_CFG: u8 = 3;
 const CAP_DEVICE_CFG: u8 = 4;
+const CAP_PCI_CFG: u8 = 5;
 const CAP_VENDOR_CFG: u8 = 9;
 
 /// Owner of the vendor data capability: an identifier that nobody was assigned
@@ -68,6 +69,7 @@ pub fn capabilities(queues: u16, config_len: u32) -> Vec<Vec<u8>> {
         notify,
         location(CAP_ISR_CFG, 16, ISR, 1),
         location(CAP_DEVICE_CFG, 16, DEVICE, config_len),
+        window(),
         page_writer(),
     ]
 }
@@ -77,6 +79,14 @@ fn location(kind: u8, cap_len: u8, offset: u64, len: u32) -> Vec<u8> {
     let mut cap = vec![cap_len, kind, 0, 0, 0, 0];
     cap.extend((offset as u32).to_le_bytes());
     cap.extend(len.to_le_bytes());
+    cap
+}
+
+/// A `struct virtio_pci_cfg_cap`, which the driver fills in and which the PCI
+/// side makes work: a window onto BAR 0 in configuration space.
+fn window() -> Vec<u8> {
+    let mut cap = location(CAP_PCI_CFG, 20, 0, 0);
+    cap.extend([0; 4]);
     cap
 }
 

@@ -264,7 +264,7 @@ impl Common {
                 if let Some(area) = self.area(at - half) {
                     let shift = half * 8;
                     let kept = *area & !(u64::from(u32::MAX) << shift);
-                    *area = kept | u64::from(value) << shift;
+                    *area = kept | (u64::from(value) << shift);
                 }
             }
         }

@@ -180,11 +180,13 @@ fn parts(world: &mut World, request: &Value) -> Answer {
     let request: FunctionRequest = parse(request)?;
     let mut parts = PartWriter::all();
     find(world, &request.function)?.save(&mut parts);
-    let hex: String = parts
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let bytes = parts.into_bytes();
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            hex.extend(char::from_digit(digit.into(), 16));
+        }
+    }
     Ok(json!({"ok": true, "parts": hex}))
 }
 

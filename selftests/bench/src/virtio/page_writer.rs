@@ -39,7 +39,7 @@ impl PageWriter {
 
     /// Handles a register write; true if a page is to be written now.
     pub fn write(&mut self, offset: u64, data: &[u8], stopped: bool) -> bool {
-        let low = |value: u64, new: u32| (value >> 32) << 32 | u64::from(new);
+        let low = |value: u64, new: u32| ((value >> 32) << 32) | u64::from(new);
         match (offset, data) {
             (0, &[a, b, c, d, e, f, g, h]) => {
                 self.address = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
@@ -49,7 +49,7 @@ impl PageWriter {
             }
             (4, &[a, b, c, d]) => {
                 let high = u64::from(u32::from_le_bytes([a, b, c, d]));
-                self.address = high << 32 | self.address & u64::from(u32::MAX);
+                self.address = (high << 32) | (self.address & u64::from(u32::MAX));
             }
             (8, &[a, b, c, d]) if !stopped => {
                 self.sequence = u32::from_le_bytes([a, b, c, d]);

@@ -171,7 +171,7 @@ impl Ring {
         let mut next = Wrapping(self.queue.next_used());
         for &(head, len) in used {
             let slot = 4 + 8 * u64::from(next.0 % self.table.size);
-            let element = u64::from(head) | u64::from(len) << 32;
+            let element = u64::from(head) | (u64::from(len) << 32);
             mem.write_obj(element.to_le(), self.used(slot))?;
             next += 1;
         }

@@ -57,17 +57,33 @@ pub mod opcode {
     pub const DEV_MODE_SET: u16 = 0x11;
 }
 
-const LIST_COMMANDS: u64 = 1 << opcode::LIST_QUERY | 1 << opcode::LIST_USE;
-const CAP_COMMANDS: u64 =
-    1 << opcode::CAP_ID_LIST_QUERY | 1 << opcode::DEVICE_CAP_GET | 1 << opcode::DRIVER_CAP_SET;
-const PARTS_COMMANDS: u64 = 1 << opcode::RESOURCE_OBJ_CREATE
-    | 1 << opcode::RESOURCE_OBJ_MODIFY
-    | 1 << opcode::RESOURCE_OBJ_QUERY
-    | 1 << opcode::RESOURCE_OBJ_DESTROY
-    | 1 << opcode::DEV_PARTS_METADATA_GET
-    | 1 << opcode::DEV_PARTS_GET
-    | 1 << opcode::DEV_PARTS_SET
-    | 1 << opcode::DEV_MODE_SET;
+const LIST_COMMANDS: u64 = set(&[opcode::LIST_QUERY, opcode::LIST_USE]);
+const CAP_COMMANDS: u64 = set(&[
+    opcode::CAP_ID_LIST_QUERY,
+    opcode::DEVICE_CAP_GET,
+    opcode::DRIVER_CAP_SET,
+]);
+const PARTS_COMMANDS: u64 = set(&[
+    opcode::RESOURCE_OBJ_CREATE,
+    opcode::RESOURCE_OBJ_MODIFY,
+    opcode::RESOURCE_OBJ_QUERY,
+    opcode::RESOURCE_OBJ_DESTROY,
+    opcode::DEV_PARTS_METADATA_GET,
+    opcode::DEV_PARTS_GET,
+    opcode::DEV_PARTS_SET,
+    opcode::DEV_MODE_SET,
+]);
+
+/// A set of commands as the driver and the device exchange it.
+const fn set(opcodes: &[u16]) -> u64 {
+    let mut set = 0;
+    let mut at = 0;
+    while at < opcodes.len() {
+        set |= 1 << opcodes[at];
+        at += 1;
+    }
+    set
+}
 
 /// Device groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +193,7 @@ impl Admin {
 
     /// Group, opcode, member, in this order.
     fn validate(&self, command: &Command, members: usize) -> Result<Group, Status> {
-        let named = |set: u64| command.opcode < 64 && set >> command.opcode & 1 != 0;
+        let named = |set: u64| command.opcode < 64 && (set >> command.opcode) & 1 != 0;
         let group = match command.group {
             0 => Group::Owner,
             1 if named(CAP_COMMANDS) => return Err(Status::GROUP),

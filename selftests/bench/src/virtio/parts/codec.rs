@@ -34,7 +34,7 @@ pub struct Part<'a> {
     pub value: &'a [u8],
 }
 
-impl<'a> Part<'a> {
+impl Part<'_> {
     pub fn refuse(&self, reason: &'static str) -> Refusal {
         Refusal {
             kind: self.kind,

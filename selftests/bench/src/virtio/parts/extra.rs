@@ -29,7 +29,7 @@ impl ExtraParts {
 
     pub fn reset(&mut self) {
         for (position, byte) in self.bytes.iter_mut().enumerate() {
-            *byte = (position ^ position >> 8) as u8;
+            *byte = (position ^ (position >> 8)) as u8;
         }
     }
 

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Conformance of the virtio models, seen from a driver.
+//!
+//! The driver here is written from the specification alone: rings are built
+//! byte by byte, and [`wire`] has its own copies of all constants, so that a
+//! mistake in the model's does not hide itself.
+
+mod admin;
+mod control_queue;
+mod driver;
+mod faults;
+mod malformed;
+mod net;
+mod page_writer;
+mod parts;
+mod random_parts;
+mod rig;
+mod stop;
+mod switching;
+mod transport;
+mod wire;
