@@ -6,6 +6,7 @@
 //! way, hold it for writing.
 
 use std::fs::File;
+use std::io;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use vm_memory::mmap::{MmapRegionBuilder, MmapRegionError};
@@ -27,6 +28,10 @@ pub type PhysicalMemory = GuestMemoryMmap<WriteLog>;
 pub enum Error {
     #[error("size {0:#x} does not fit this machine")]
     Size(u64),
+    #[error("the file has {0:#x} bytes, fewer than are to be mapped")]
+    PastEnd(u64),
+    #[error("cannot ask for the file's size: {0}")]
+    File(#[from] io::Error),
     #[error("cannot map: {0}")]
     Map(#[from] MmapRegionError),
     #[error("address {0:#x} and size {1:#x} overflow")]
@@ -73,6 +78,12 @@ impl GuestRam {
     /// Maps `size` bytes of `file` at `offset` to guest address `address`.
     pub fn map(&self, address: u64, size: u64, file: File, offset: u64) -> Result<(), Error> {
         let length = usize::try_from(size).map_err(|_| Error::Size(size))?;
+        // An access beyond the end would be answered with SIGBUS.
+        let end = offset.checked_add(size).ok_or(Error::Overflow(offset, size))?;
+        let bytes = file.metadata()?.len();
+        if end > bytes {
+            return Err(Error::PastEnd(bytes));
+        }
         let mapping = MmapRegionBuilder::new_with_bitmap(length, WriteLog::default())
             .with_file_offset(FileOffset::new(file, offset))
             .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)

@@ -47,7 +47,7 @@ pub mod status {
 /// What the model offers: prefetch, no-execute, INVALIDATE_IOMMU_ALL, guest
 /// APIC mode (without it Linux ignores the feature words of the IVRS), host
 /// accessed and dirty bits. Host address translation size 0: four levels.
-pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | 1 << 52;
+pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | (1 << 52);
 
 /// The second extended feature register: nothing.
 pub const FEATURES_2: u64 = 0;

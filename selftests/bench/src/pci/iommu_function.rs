@@ -80,7 +80,7 @@ fn power_on_space() -> Result<ConfigSpace, NoRoom> {
     // Capability type 3 (IOMMU), revision 1, extended features; the other four
     // words (base address, range, miscellaneous) are left to the IVRS.
     let mut body = [0; 22];
-    body[..2].copy_from_slice(&(3_u16 | 1 << 3 | 1 << 11).to_le_bytes());
+    body[..2].copy_from_slice(&(3_u16 | (1 << 3) | (1 << 11)).to_le_bytes());
     space.add_capability(IOMMU_CAPABILITY, &body)?;
     // MSI: one vector, 64-bit address.
     let mut body = [0; 12];

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The process: its options, what it refuses, what it leaves in its directory.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::temp_dir::TempDir;
+
+fn bench(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vfio-bench"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    bench(arguments).output().expect("the program runs")
+}
+
+/// Asserts that the arguments are refused as impossible, in one line with `word`.
+fn refuses(arguments: &[&str], word: &str) {
+    let output = run(arguments);
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    assert!(text.contains(word), "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn impossible_options_are_refused() {
+    let dir = TempDir::new();
+    let path = dir.path().to_str().expect("text");
+    for (option, values) in [
+        ("--vfs", &["0", "8", "-1", "many"][..]),
+        ("--queue-pairs", &["0", "9"]),
+        ("--pci-slot", &["0", "30"]),
+        ("--extra-parts", &["-1", "99999999999", "x"]),
+    ] {
+        for value in values {
+            refuses(&["--dir", path, &format!("{option}={value}")], option);
+        }
+    }
+    refuses(&["--dir", path, "--dance"], "--dance");
+    refuses(&["--dir", path, "--host-socket"], "--host-socket");
+    refuses(&[], "--dir");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("directory").count(), 0);
+}
+
+#[test]
+fn impossible_directories_are_refused() {
+    let dir = TempDir::new();
+    let missing = dir.path().join("missing");
+    refuses(
+        &["--dir", missing.to_str().expect("text")],
+        "not a directory",
+    );
+    let long = dir.path().join("x".repeat(100));
+    std::fs::create_dir(&long).expect("directory");
+    refuses(&["--dir", long.to_str().expect("text")], "too long");
+    let comma = dir.path().join("a,b");
+    std::fs::create_dir(&comma).expect("directory");
+    refuses(&["--dir", comma.to_str().expect("text")], "comma");
+}
+
+#[test]
+fn files_in_the_way_are_left_alone() {
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join("pf.sock"), "precious").expect("file");
+    let output = run(&["--dir", dir.path().to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("pf.sock"), "{text}");
+    let kept = std::fs::read_to_string(dir.path().join("pf.sock")).expect("file");
+    assert_eq!(kept, "precious");
+}
+
+#[test]
+fn help_is_no_error() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).expect("text");
+    for option in [
+        "--dir",
+        "--vfs",
+        "--queue-pairs",
+        "--no-admin-vq",
+        "--extra-parts",
+    ] {
+        assert!(text.contains(option), "{option}");
+    }
+}
+
+/// Starts the bench and waits until it is ready.
+fn start(dir: &Path, more: &[&str]) -> Child {
+    let mut arguments = vec!["--dir", dir.to_str().expect("text")];
+    arguments.extend(more);
+    let mut child = bench(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("output");
+    assert_eq!(line, "ready\n");
+    child
+}
+
+fn shut_down(dir: &Path, mut child: Child) {
+    let mut control = UnixStream::connect(dir.join("control.sock")).expect("control socket");
+    control
+        .write_all(b"{\"cmd\":\"shutdown\"}\n")
+        .expect("request");
+    assert_eq!(child.wait().expect("exit").code(), Some(0));
+}
+
+fn sockets(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        })
+        .filter(|name| name.ends_with(".sock"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_ready_bench_listens_and_says_how_to_reach_it() {
+    let dir = TempDir::new();
+    let child = start(dir.path(), &["--vfs", "2", "--pci-slot", "6"]);
+    let expected = [
+        "control.sock",
+        "iommu.sock",
+        "pf.sock",
+        "vf1.sock",
+        "vf2.sock",
+    ];
+    assert_eq!(sockets(dir.path()), expected);
+
+    let text = std::fs::read_to_string(dir.path().join("qemu.args")).expect("qemu.args");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "-device");
+    assert!(lines[1].starts_with("pcie-root-port,") && lines[1].contains("addr=0x6"));
+    let devices: Vec<Value> = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let addresses: Vec<&str> = devices
+        .iter()
+        .map(|device| device["addr"].as_str().expect("address"))
+        .collect();
+    assert_eq!(addresses, ["0.0", "0.1", "0.2", "0x1e.0"]);
+    assert_eq!(devices[0]["multifunction"], true);
+    for device in &devices {
+        assert_eq!(device["driver"], "vfio-user-pci");
+        let socket = device["socket"]["path"].as_str().expect("path");
+        assert!(Path::new(socket).exists(), "{socket}");
+    }
+    let ivrs = dir.path().join("ivrs.bin");
+    let table = format!("file={}", ivrs.display());
+    assert_eq!(lines[lines.len() - 2..], ["-acpitable", &table]);
+    assert_eq!(
+        std::fs::read(ivrs).expect("ivrs.bin"),
+        bench::assembly::ivrs()
+    );
+
+    shut_down(dir.path(), child);
+    assert!(sockets(dir.path()).is_empty(), "none is left behind");
+}
+
+#[test]
+fn a_crashed_bench_leaves_nothing_in_the_way() {
+    let dir = TempDir::new();
+    let mut child = start(dir.path(), &[]);
+    child.kill().expect("kill");
+    child.wait().expect("exit");
+    assert!(!sockets(dir.path()).is_empty());
+    let child = start(dir.path(), &[]);
+    shut_down(dir.path(), child);
+}
