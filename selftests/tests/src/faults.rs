@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fixture `faults`: admin commands that fail, at every place our driver issues
-//! one. Needs the bench.
+//! Fixture `faults`: admin commands that fail, at every place where our driver
+//! issues one. Needs the bench.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use harness::control::{Action, Control};
+use anyhow::{Context, Result, anyhow};
+use harness::control::{Action, AdminObject, Control};
 use harness::ktap::Suite;
 use harness::pci::Function;
-use harness::vfio::{Access, Device, Space, State};
+use harness::vfio::{Access, DataFd, Device, Space, State};
 use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 
@@ -25,68 +25,147 @@ const GET: u16 = 0x0f;
 const SET: u16 = 0x10;
 const MODE_SET: u16 = 0x11;
 
-const EINVAL: u16 = 22;
-const EAGAIN: u16 = 11;
+/// Opcodes whose failure fails a migration.
+const NEEDED: [(&str, u16); 5] = [
+    ("create", CREATE),
+    ("metadata", METADATA),
+    ("get", GET),
+    ("set", SET),
+    ("mode_set", MODE_SET),
+];
+
+/// Status EINVAL, qualifier "invalid field".
+const REFUSE: Action = Action::Status {
+    status: 22,
+    qualifier: 3,
+};
+
+/// Status EAGAIN, qualifier "try again".
+const TRY_AGAIN: Action = Action::Status {
+    status: 11,
+    qualifier: 7,
+};
 
 /// Status codes of the virtio specification, with a qualifier each; and one that
 /// is no status at all and larger than any errno.
-const STATUSES: [(u16, u16); 6] = [(EINVAL, 3), (6, 0), (12, 0), (16, 0), (28, 6), (5000, 0)];
+const STATUSES: [(u16, u16); 6] = [(22, 3), (6, 0), (12, 0), (16, 0), (28, 6), (5000, 0)];
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Rc<Config>) {
-    for (name, opcode) in [
-        ("create", CREATE),
-        ("metadata", METADATA),
-        ("get", GET),
-        ("set", SET),
-        ("mode_set", MODE_SET),
-    ] {
-        let own = Rc::clone(config);
-        suite.add_slow("faults", "rs", format!("{name}_fails"), LIMIT, move || {
-            Faults::set_up(&own)?.every_call_site(opcode)
-        });
-        let own = Rc::clone(config);
-        suite.add_slow(
-            "faults",
-            "rs",
-            format!("{name}_is_retried"),
-            LIMIT,
-            move || Faults::set_up(&own)?.retried(opcode),
-        );
-        let own = Rc::clone(config);
-        suite.add_slow(
-            "faults",
-            "rs",
-            format!("{name}_is_slow"),
-            LIMIT,
-            move || Faults::set_up(&own)?.slow(opcode),
-        );
+    type Body = fn(&mut Faults, u16) -> Result<()>;
+    let each: [(&str, Body); 4] = [
+        ("fails", Faults::every_call_site),
+        ("is_retried", Faults::retried),
+        ("is_slow", Faults::slow),
+        ("is_silent", Faults::silent),
+    ];
+    for (command, opcode) in NEEDED {
+        for (what, test) in each {
+            let config = Rc::clone(config);
+            let name = format!("{command}_{what}");
+            suite.add_slow("faults", "rs", name, LIMIT, move || {
+                test(&mut Faults::set_up(&config)?, opcode)
+            });
+        }
     }
-    let own = Rc::clone(config);
-    suite.add_slow("faults", "rs", "destroy_fails", LIMIT, move || {
-        Faults::set_up(&own)?.destroy()
-    });
-    let own = Rc::clone(config);
-    suite.add_slow("faults", "rs", "metadata_lies", LIMIT, move || {
-        Faults::set_up(&own)?.metadata_lies()
-    });
+    let others: [(&str, Body, u16); 3] = [
+        ("error_state", Faults::error_state, SET),
+        ("metadata_lies", Faults::metadata_lies, METADATA),
+        ("destroy_fails", Faults::destroy, DESTROY),
+    ];
+    for (name, test, opcode) in others {
+        let config = Rc::clone(config);
+        suite.add_slow("faults", "rs", name, LIMIT, move || {
+            test(&mut Faults::set_up(&config)?, opcode)
+        });
+    }
 }
+
+/// An arc of a migration.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    name: &'static str,
+    at_source: bool,
+    to: State,
+}
+
+/// A migration, arc by arc, so that a failure can leave one state only.
+const STEPS: [Step; 10] = {
+    const fn source(name: &'static str, to: State) -> Step {
+        Step {
+            name,
+            at_source: true,
+            to,
+        }
+    }
+    const fn target(name: &'static str, to: State) -> Step {
+        Step {
+            name,
+            at_source: false,
+            to,
+        }
+    }
+    [
+        source("source to RUNNING_P2P", State::RunningP2p),
+        source("source to STOP", State::Stop),
+        source("source to STOP_COPY", State::StopCopy),
+        source("source to STOP, saved", State::Stop),
+        target("target to RUNNING_P2P", State::RunningP2p),
+        target("target to STOP", State::Stop),
+        target("target to RESUMING", State::Resuming),
+        target("target to STOP, loaded", State::Stop),
+        target("target to RUNNING_P2P, loaded", State::RunningP2p),
+        target("target to RUNNING", State::Running),
+    ]
+};
 
 /// How far a migration came.
 #[derive(Debug)]
 struct Broken {
-    /// The step that failed.
-    step: &'static str,
+    step: Step,
     errno: Errno,
-    /// Whether the source or the target was at it, and the state it was in before.
-    at_source: bool,
-    before: State,
+    /// The state that the failure must have left, unless that is ERROR.
+    state: State,
+}
+
+/// Moves the state of `source` to `target`.
+fn migrate(source: &Device, target: &Device) -> Result<Option<Broken>> {
+    let mut stream = Vec::new();
+    for step in STEPS {
+        let device = if step.at_source { source } else { target };
+        let before = device.state()?;
+        let broken = |errno, state| Ok(Some(Broken { step, errno, state }));
+        let fd = match device.set_state(step.to) {
+            Ok(fd) => fd,
+            Err(errno) => return broken(errno, before),
+        };
+        let Some(fd) = fd else { continue };
+        if let Err(errno) = transfer(fd, step.at_source, &mut stream) {
+            return broken(errno, step.to);
+        }
+    }
+    Ok(None)
+}
+
+fn transfer(mut fd: DataFd, saving: bool, stream: &mut Vec<u8>) -> Result<(), Errno> {
+    if !saving {
+        return fd.write_all(stream);
+    }
+    let mut chunk = [0; 4096];
+    loop {
+        match fd.read_once(&mut chunk)? {
+            0 => return Ok(()),
+            length => stream.extend_from_slice(&chunk[..length]),
+        }
+    }
 }
 
 struct Faults {
     control: Control,
     source: Device,
     target: Device,
+    /// Resource objects that were there before.
+    objects: Vec<AdminObject>,
 }
 
 impl Faults {
@@ -94,148 +173,86 @@ impl Faults {
         let mut control = config.control()?;
         control.clear_faults()?;
         let open = |function: Result<Function>| -> Result<Device> {
-            rig::open_in(
-                config,
-                &function?,
-                Driver::Rs,
-                &Rc::new(Space::new(Access::Cdev)?),
-            )
+            let space = Rc::new(Space::new(Access::Cdev)?);
+            rig::open_in(config, &function?, Driver::Rs, &space)
         };
+        let (source, target) = (open(config.vf())?, open(config.vf2())?);
+        let objects = control.state()?.admin.objects;
         Ok(Self {
-            source: open(config.vf())?,
-            target: open(config.vf2())?,
             control,
+            source,
+            target,
+            objects,
         })
     }
 
-    /// A whole migration of the idle source into the target.
-    fn migrate(&self) -> Result<Option<Broken>> {
-        let mut stream = Vec::new();
-        let steps: [(&'static str, bool, State); 6] = [
-            ("source to RUNNING_P2P", true, State::RunningP2p),
-            ("source to STOP", true, State::Stop),
-            ("source to STOP_COPY", true, State::StopCopy),
-            ("source to STOP again", true, State::Stop),
-            ("target to RESUMING", false, State::Resuming),
-            ("target to STOP", false, State::Stop),
-        ];
-        for (step, at_source, to) in steps {
-            let device = if at_source {
-                &self.source
-            } else {
-                &self.target
-            };
-            let before = device.state()?;
-            let broken = |errno| {
-                Ok(Some(Broken {
-                    step,
-                    errno,
-                    at_source,
-                    before,
-                }))
-            };
-            let fd = match device.set_state(to) {
-                Ok(fd) => fd,
-                Err(errno) => return broken(errno),
-            };
-            let Some(mut fd) = fd else { continue };
-            let moved = match to {
-                State::StopCopy => fd
-                    .read_all()
-                    .map(|bytes| stream = bytes)
-                    .map_err(root_errno),
-                _ => fd.write_all(&stream),
-            };
-            if let Err(errno) = moved {
-                // The step that moves the data is part of the state's session.
-                return Ok(Some(Broken {
-                    step,
-                    errno,
-                    at_source,
-                    before: to,
-                }));
-            }
-        }
-        let before = self.target.state()?;
-        Ok(self
-            .target
-            .set_state(State::Running)
-            .err()
-            .map(|errno| Broken {
-                step: "target to RUNNING",
-                errno,
-                at_source: false,
-                before,
-            }))
+    /// Both functions as at the beginning.
+    fn begin_again(&self) -> Result<()> {
+        rig::recover(&self.source)?;
+        rig::recover(&self.target)
+    }
+
+    fn expect_success(&self, what: &str) -> Result<()> {
+        let broken = migrate(&self.source, &self.target)?;
+        expect!(broken.is_none(), "{what}: {broken:?}");
+        Ok(())
     }
 
     /// Whatever went wrong: after a reset nothing of it is left.
     fn works_again(&mut self) -> Result<()> {
         self.control.clear_faults()?;
-        rig::recover(&self.source)?;
-        rig::recover(&self.target)?;
-        let broken = self.migrate()?;
-        expect!(broken.is_none(), "the next migration failed: {broken:?}");
-        rig::recover(&self.source)?;
+        self.begin_again()?;
+        self.expect_success("the next migration")?;
+        self.begin_again()?;
         let objects = self.control.state()?.admin.objects;
-        expect!(objects.is_empty(), "objects left behind: {objects:?}");
+        expect_eq!(objects, self.objects, "resource objects left");
         Ok(())
     }
 
     /// How often a migration issues `opcode`.
-    fn call_sites(&mut self, opcode: u16) -> Result<u64> {
-        rig::recover(&self.source)?;
-        rig::recover(&self.target)?;
+    fn call_sites(&mut self, opcode: u16) -> Result<u32> {
+        self.begin_again()?;
         let before = self.control.state()?.commands(opcode);
-        let broken = self.migrate()?;
-        expect!(
-            broken.is_none(),
-            "a migration without faults failed: {broken:?}"
-        );
+        self.expect_success("a migration without faults")?;
         let sites = self.control.state()?.commands(opcode) - before;
         expect!(sites > 0, "a migration does without opcode {opcode:#x}");
         note!("{sites} commands with opcode {opcode:#x} in a migration");
-        Ok(sites)
+        u32::try_from(sites).context("number of commands")
     }
 
     fn every_call_site(&mut self, opcode: u16) -> Result<()> {
-        let sites = self.call_sites(opcode)?;
-        for site in 1..=sites {
+        for site in 1..=self.call_sites(opcode)? {
             for (status, qualifier) in STATUSES {
                 self.fail(opcode, site, status, qualifier)
-                    .with_context(|| {
-                        format!("opcode {opcode:#x}, command {site}, status {status}")
-                    })?;
+                    .with_context(|| format!("command {site}, status {status}"))?;
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, opcode: u16, site: u64, status: u16, qualifier: u16) -> Result<()> {
-        rig::recover(&self.source)?;
-        rig::recover(&self.target)?;
-        self.control
-            .inject(opcode, site as u32, 1, Action::Status { status, qualifier })?;
-        let broken = self
-            .migrate()?
-            .context("the migration succeeded all the same")?;
+    fn fail(&mut self, opcode: u16, site: u32, status: u16, qualifier: u16) -> Result<()> {
+        self.begin_again()?;
+        let action = Action::Status { status, qualifier };
+        self.control.inject(opcode, site, 1, action)?;
+        let broken =
+            migrate(&self.source, &self.target)?.context("the migration succeeded all the same")?;
         expect!(
             broken.errno != Errno::UnknownErrno,
             "no such errno: {broken:?}"
         );
-        let device = if broken.at_source {
+        let device = if broken.step.at_source {
             &self.source
         } else {
             &self.target
         };
         let state = device.state()?;
         expect!(
-            state == broken.before || state == State::Error,
+            state == broken.state || state == State::Error,
             "left in {state}: {broken:?}"
         );
         note!(
-            "command {site}, status {status}: {}: {}, left in {state}",
-            broken.step,
+            "command {site}, status {status}: {}: {:?}, left in {state}",
+            broken.step.name,
             broken.errno
         );
         self.works_again()
@@ -243,82 +260,90 @@ impl Faults {
 
     /// EAGAIN means that the command may be repeated, and that it will do.
     fn retried(&mut self, opcode: u16) -> Result<()> {
-        let sites = self.call_sites(opcode)?;
-        for site in 1..=sites {
-            rig::recover(&self.source)?;
-            rig::recover(&self.target)?;
-            let again = Action::Status {
-                status: EAGAIN,
-                qualifier: 7,
-            };
-            self.control.inject(opcode, site as u32, 1, again)?;
-            let broken = self.migrate()?;
-            expect!(
-                broken.is_none(),
-                "opcode {opcode:#x}, command {site}: {broken:?}"
-            );
+        for site in 1..=self.call_sites(opcode)? {
+            self.begin_again()?;
+            self.control.inject(opcode, site, 1, TRY_AGAIN)?;
+            self.expect_success(&format!("EAGAIN for command {site}"))?;
         }
         self.works_again()
     }
 
     fn slow(&mut self, opcode: u16) -> Result<()> {
-        rig::recover(&self.source)?;
-        rig::recover(&self.target)?;
+        self.begin_again()?;
         self.control.inject(opcode, 1, 1, Action::DelayMs(500))?;
-        let broken = self.migrate()?;
-        expect!(broken.is_none(), "opcode {opcode:#x} delayed: {broken:?}");
+        self.expect_success("a slow command")?;
         self.works_again()
     }
 
-    /// An object that cannot be destroyed costs a migration nothing.
-    fn destroy(&mut self) -> Result<()> {
-        let sites = self.call_sites(DESTROY)?;
-        for site in 1..=sites {
-            rig::recover(&self.source)?;
-            rig::recover(&self.target)?;
-            let refuse = Action::Status {
-                status: EINVAL,
-                qualifier: 3,
-            };
-            self.control.inject(DESTROY, site as u32, 1, refuse)?;
-            let broken = self.migrate()?;
-            expect!(broken.is_none(), "command {site}: {broken:?}");
-            self.control.clear_faults()?;
-            rig::recover(&self.source)?;
-            rig::recover(&self.target)?;
-            expect_eq!(
-                self.migrate()?.map(|broken| broken.step),
-                None,
-                "the migration after that"
-            );
+    /// A command that is not answered holds its caller up, and harms nothing.
+    fn silent(&mut self, opcode: u16) -> Result<()> {
+        const SILENCE: Duration = Duration::from_secs(1);
+        self.begin_again()?;
+        self.control.inject(opcode, 1, 1, Action::Silence)?;
+        let start = Instant::now();
+        let control = &mut self.control;
+        let (released, broken) = std::thread::scope(|scope| {
+            let releaser = scope.spawn(move || {
+                std::thread::sleep(SILENCE);
+                control.release()
+            });
+            let broken = migrate(&self.source, &self.target);
+            (releaser.join(), broken)
+        });
+        released.map_err(|_| anyhow!("the releasing thread panicked"))??;
+        let broken = broken?;
+        expect!(broken.is_none(), "an answer that came late: {broken:?}");
+        expect!(start.elapsed() >= SILENCE, "nobody waited for the answer");
+        self.works_again()
+    }
+
+    /// "To recover from ERROR VFIO_DEVICE_RESET must be used"
+    fn error_state(&mut self, opcode: u16) -> Result<()> {
+        let stream = rig::save(&self.source)?;
+        self.control.inject(opcode, 1, 1, REFUSE)?;
+        let mut fd = rig::resume(&self.target)?;
+        let written = fd.write_all(&stream);
+        expect_eq!(written, Err(Errno::EINVAL), "a state the device refuses");
+        let ended = self.target.set_state(State::Stop).map(drop);
+        expect_eq!(ended, Err(Errno::EINVAL), "RESUMING -> STOP");
+        expect_eq!(self.target.state()?, State::Error, "state after that");
+        for to in State::ALL.into_iter().filter(|to| *to != State::Error) {
+            let answer = self.target.set_state(to).map(drop);
+            expect_eq!(answer, Err(Errno::EINVAL), "ERROR -> {to}");
+            expect_eq!(self.target.state()?, State::Error, "after ERROR -> {to}");
         }
-        Ok(())
+        self.works_again()
     }
 
     /// A size that is wrong must neither be believed nor paid for.
-    fn metadata_lies(&mut self) -> Result<()> {
-        let sites = self.call_sites(METADATA)?;
+    fn metadata_lies(&mut self, opcode: u16) -> Result<()> {
+        let sites = self.call_sites(opcode)?;
         for size in [0, 1, 15, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff] {
             for site in 1..=sites {
-                rig::recover(&self.source)?;
-                rig::recover(&self.target)?;
+                self.begin_again()?;
                 self.control
-                    .inject(METADATA, site as u32, 1, Action::ResultSize(size))?;
+                    .inject(opcode, site, 1, Action::ResultSize(size))?;
                 // Whether a lie does harm depends on what the size is for.
-                let broken = self.migrate()?;
-                note!("size {size:#x} at command {site}: {broken:?}");
+                let broken = migrate(&self.source, &self.target)?;
+                let outcome = broken.map(|broken| (broken.step.name, broken.errno));
+                note!("size {size:#x} at command {site}: {outcome:?}");
                 self.works_again()
                     .with_context(|| format!("after size {size:#x} at command {site}"))?;
             }
         }
         Ok(())
     }
-}
 
-/// The errno at the root of an error.
-fn root_errno(error: anyhow::Error) -> Errno {
-    let root = error.root_cause();
-    root.downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::raw_os_error)
-        .map_or(Errno::UnknownErrno, Errno::from_raw)
+    /// An object that cannot be destroyed costs no migration, neither this nor the next.
+    fn destroy(&mut self, opcode: u16) -> Result<()> {
+        for site in 1..=self.call_sites(opcode)? {
+            self.begin_again()?;
+            self.control.inject(opcode, site, 1, REFUSE)?;
+            self.expect_success(&format!("command {site} refused"))?;
+            self.control.clear_faults()?;
+            self.begin_again()?;
+            self.expect_success("the migration after that")?;
+        }
+        Ok(())
+    }
 }

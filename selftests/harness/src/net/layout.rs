@@ -29,8 +29,10 @@ const COMMON_CFG: u8 = 1;
 const NOTIFY_CFG: u8 = 2;
 const ISR_CFG: u8 = 3;
 const DEVICE_CFG: u8 = 4;
-/// The specification's type for vendor data; the bench announces its page writer so.
+/// The specification's type for vendor data.
 const VENDOR_CFG: u8 = 9;
+/// The vendor id under which the bench announces its page writer.
+const BENCH_VENDOR: u16 = 0x1234;
 
 const VENDOR_CAPABILITY: u8 = 0x09;
 
@@ -50,6 +52,7 @@ pub struct Layout {
     pub notify_multiplier: usize,
     pub isr: Window,
     pub device: Option<Window>,
+    /// The bench's page writer.
     pub vendor: Option<Window>,
 }
 
@@ -87,7 +90,13 @@ impl Layout {
                     }
                     ISR_CFG => isr = isr.or(Some(window)),
                     DEVICE_CFG => device = device.or(Some(window)),
-                    VENDOR_CFG => vendor = vendor.or(Some(window)),
+                    // Vendor data begin with an id; the bench lets its BAR follow.
+                    VENDOR_CFG if capability[4..6] == BENCH_VENDOR.to_le_bytes() => {
+                        vendor = vendor.or(Some(Window {
+                            bar: capability[6],
+                            ..window
+                        }));
+                    }
                     _ => {}
                 }
             }
@@ -132,6 +141,21 @@ mod tests {
             (0x1000, 4)
         );
         assert_eq!(layout.device, None);
+    }
+
+    #[test]
+    fn only_the_bench_has_a_page_writer() {
+        let mut config = [0; 256];
+        config[0x34] = 0x40;
+        capability(&mut config, 0x40, 0x60, COMMON_CFG, 0);
+        capability(&mut config, 0x60, 0x80, NOTIFY_CFG, 0x1000);
+        capability(&mut config, 0x80, 0xa0, ISR_CFG, 0x2000);
+        capability(&mut config, 0xa0, 0, VENDOR_CFG, 0x3000);
+        config[0xa4..0xa8].copy_from_slice(&[0xf4, 0x1a, 7, 7]);
+        assert_eq!(Layout::parse(&config).unwrap().vendor, None);
+        config[0xa4..0xa8].copy_from_slice(&[0x34, 0x12, 2, 1]);
+        let vendor = Layout::parse(&config).unwrap().vendor.unwrap();
+        assert_eq!((vendor.bar, vendor.offset), (2, 0x3000));
     }
 
     #[test]
