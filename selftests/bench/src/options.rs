@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -90,6 +91,21 @@ impl Options {
                 self.extra_parts,
                 machine::MAX_EXTRA_PARTS
             ));
+        }
+        if let Some(path) = &self.host_socket {
+            let path_length = path.as_os_str().len();
+            if path_length > MAX_SOCKET_PATH {
+                return Err(format!("--host-socket {}: too long a path", path.display()));
+            }
+            let other = path
+                .symlink_metadata()
+                .is_ok_and(|found| !found.file_type().is_socket());
+            if other {
+                return Err(format!(
+                    "--host-socket {}: is in the way and not a socket",
+                    path.display()
+                ));
+            }
         }
         match self.dir.to_str() {
             Some(dir) if !dir.contains([',', '\n']) => Ok(()),

@@ -67,7 +67,10 @@ impl Function for ScratchFunction {
     }
 
     fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
-        vec![vec![8, 0xaa, 1, 2, 3, 4], vec![6, 0xbb, 5, 6]]
+        // The last one is a virtio window onto BAR 0.
+        let mut window = vec![0; 18];
+        window[..2].copy_from_slice(&[20, 5]);
+        vec![vec![8, 0xaa, 1, 2, 3, 4], vec![6, 0xbb, 5, 6], window]
     }
 
     fn msix_vectors(&self) -> u16 {

@@ -67,6 +67,19 @@ fn impossible_directories_are_refused() {
 }
 
 #[test]
+fn impossible_host_sockets_are_refused() {
+    let dir = TempDir::new();
+    let path = dir.path().to_str().expect("text");
+    let file = dir.path().join("notes");
+    std::fs::write(&file, "precious").expect("file");
+    let file = file.to_str().expect("text");
+    refuses(&["--dir", path, "--host-socket", file], "not a socket");
+    assert_eq!(std::fs::read_to_string(file).expect("file"), "precious");
+    let long = format!("{path}/{}", "x".repeat(108));
+    refuses(&["--dir", path, "--host-socket", &long], "too long");
+}
+
+#[test]
 fn files_in_the_way_are_left_alone() {
     let dir = TempDir::new();
     std::fs::write(dir.path().join("pf.sock"), "precious").expect("file");

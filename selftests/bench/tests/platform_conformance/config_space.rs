@@ -45,6 +45,7 @@ fn capabilities_are_chained() {
         pci::CAP_MSIX,
         pci::CAP_VENDOR,
         pci::CAP_VENDOR,
+        pci::CAP_VENDOR,
     ];
     assert_eq!(ids, expected);
     for (_, offset) in guest.capabilities(0) {
@@ -63,6 +64,53 @@ fn vendor_capabilities_are_those_of_the_model() {
         .collect();
     assert_eq!(guest.read_config(0, vendor[0] + 2), [8, 0xaa, 1, 2, 3, 4]);
     assert_eq!(guest.read_config(0, vendor[1] + 2), [6, 0xbb, 5, 6]);
+}
+
+/// Offsets in struct virtio_pci_cfg_cap.
+mod window {
+    pub const BAR: u64 = 4;
+    pub const OFFSET: u64 = 8;
+    pub const LENGTH: u64 = 12;
+    pub const DATA: u64 = 16;
+}
+
+#[test]
+fn the_virtio_window_reaches_bar_0() {
+    let mut guest = Guest::new(1);
+    let at = guest.capabilities(0).last().expect("the window").1;
+    let target = scratch_register::VALUE as u32;
+    guest.write_config(0, at + window::OFFSET, &target.to_le_bytes());
+    guest.write_config(0, at + window::LENGTH, &4_u32.to_le_bytes());
+    guest.write_config(0, at + window::DATA, &0x1234_5678_u32.to_le_bytes());
+    assert_eq!(guest.bar32(0, scratch_register::VALUE), 0x1234_5678);
+    guest.set_bar32(0, scratch_register::VALUE, 0x9abc_def0);
+    assert_eq!(guest.config32(0, at + window::DATA), 0x9abc_def0);
+    guest.write_config(0, at + window::LENGTH, &2_u32.to_le_bytes());
+    assert_eq!(guest.config32(0, at + window::DATA) & 0xffff, 0xdef0);
+}
+
+#[test]
+fn a_window_that_makes_no_sense_reaches_nothing() {
+    for (bar, offset, length) in [
+        (1, 0, 4),
+        (0, 2, 4),
+        (0, 0, 3),
+        (0, 0, 0),
+        (0, 0xffff_fffc, 4),
+    ] {
+        let mut guest = Guest::new(1);
+        let at = guest.capabilities(0).last().expect("the window").1;
+        guest.set_bar32(0, scratch_register::VALUE, 7);
+        guest.write_config(0, at + window::BAR, &[bar]);
+        guest.write_config(0, at + window::OFFSET, &u32::to_le_bytes(offset));
+        guest.write_config(0, at + window::LENGTH, &u32::to_le_bytes(length));
+        guest.write_config(0, at + window::DATA, &[0xff; 4]);
+        assert_eq!(
+            guest.bar32(0, scratch_register::VALUE),
+            7,
+            "{bar} {offset:#x} {length}"
+        );
+    }
 }
 
 #[test]
