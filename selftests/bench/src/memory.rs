@@ -79,7 +79,9 @@ impl GuestRam {
     pub fn map(&self, address: u64, size: u64, file: File, offset: u64) -> Result<(), Error> {
         let length = usize::try_from(size).map_err(|_| Error::Size(size))?;
         // An access beyond the end would be answered with SIGBUS.
-        let end = offset.checked_add(size).ok_or(Error::Overflow(offset, size))?;
+        let end = offset
+            .checked_add(size)
+            .ok_or(Error::Overflow(offset, size))?;
         let bytes = file.metadata()?.len();
         if end > bytes {
             return Err(Error::PastEnd(bytes));
