@@ -209,9 +209,13 @@ impl<M: Migration> StateLock<M> {
         self.with(|fsm| {
             let mut file = None;
             while fsm.state.as_raw() != target {
+                // No arc leaves ERROR, and asking for one is a warning in the kernel log.
+                if fsm.state == State::Error {
+                    return Err(EINVAL);
+                }
                 let mut next = 0;
                 // SAFETY: `device` is valid by the requirements of this function; the current
-                // state is one its flags allow, since `State` has no other.
+                // state is one its flags allow, since `State` has no other but ERROR.
                 to_result(unsafe {
                     abi::vfio_mig_get_next_state(device, fsm.state.as_raw(), target, &mut next)
                 })?;
