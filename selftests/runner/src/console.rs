@@ -16,7 +16,6 @@ const ALARMS: &[&str] = &[
     "possible recursive locking",
     "possible circular locking",
     "suspicious RCU usage",
-    "Modules linked in:",
     "rust_kernel: panicked",
 ];
 

@@ -155,13 +155,28 @@ impl<'a> TestLine<'a> {
             (false, _) => {
                 let comment = format!("{} {}", self.directive, self.reason);
                 let reason = match comment.trim() {
-                    "" => notes[notes.len().saturating_sub(NOTES)..].join("; "),
+                    "" => reason_in(notes),
                     comment => comment.to_string(),
                 };
                 counts.fail(self.description, reason);
             }
         }
     }
+}
+
+/// Why a test failed, out of the diagnostics before its result: the lines behind
+/// the time it took, which our own tests print between what they say while they
+/// run and the reason; without such a line, the last ones.
+fn reason_in(notes: &[&str]) -> String {
+    let is_time = |note: &&str| {
+        note.strip_suffix(" s")
+            .is_some_and(|number| number.parse::<f64>().is_ok())
+    };
+    let lines = match notes.iter().rposition(is_time) {
+        Some(at) => &notes[at + 1..],
+        None => &notes[notes.len().saturating_sub(NOTES)..],
+    };
+    lines[..lines.len().min(NOTES)].join("; ")
 }
 
 #[cfg(test)]
@@ -187,10 +202,17 @@ mod tests {
 
     #[test]
     fn diagnostics_are_the_reason_if_the_line_gives_none() {
-        let counts = parse("1..2\n# of a\nok 1 a\n# 0.1 s\n# expected 1, found 2\nnot ok 2 b\n");
+        let counts = parse(
+            "1..3\n# of a\nok 1 a\n# said by b\n# 0.12 s\n# the kernel complained:\n\
+             # WARNING\n# at x\n# RAX\nnot ok 2 b\n# first\n# expected 1, found 2\nnot ok 3 c\n",
+        );
         assert_eq!(
             counts.failed[0].to_string(),
-            "b: 0.1 s; expected 1, found 2"
+            "b: the kernel complained:; WARNING; at x"
+        );
+        assert_eq!(
+            counts.failed[1].to_string(),
+            "c: first; expected 1, found 2"
         );
     }
 
