@@ -32,11 +32,15 @@ guest() {
 		rm -r /cache/l2/root.tmp' guest "$TARGET" "$GUEST"
 }
 
+build_locked() {
+	step selftests "read the log: cargo says which crate and why" programs
+	step guest "read the log: cargo says which crate and why" guest
+}
+
 case ${1:-} in
 build)
 	need_root
-	step selftests "read the log: cargo says which crate and why" programs
-	step guest "read the log: cargo says which crate and why" guest
+	with_lock selftests build_locked
 	;;
 run)
 	shift
