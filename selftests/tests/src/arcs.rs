@@ -6,7 +6,7 @@
 //! code. The C driver runs through them as well: where both drivers disagree
 //! with a table, the table is wrong.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a request for a state leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub enum Outcome {
     /// The state, without a data descriptor.
     Plain,
     /// The state, and the data descriptor of a new session.
@@ -74,7 +74,7 @@ const WITHOUT_PRE_COPY: [(State, [Outcome; 8]); 5] = [
 ];
 
 /// What the drivers claim to support.
-fn claimed(driver: Driver) -> Flags {
+pub fn claimed(driver: Driver) -> Flags {
     let both = Flags::STOP_COPY.and(Flags::P2P);
     match driver {
         Driver::Rs | Driver::Plain => both,
@@ -83,19 +83,19 @@ fn claimed(driver: Driver) -> Flags {
 }
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     for (driver, access) in [
         (Driver::Rs, Access::Cdev),
         (Driver::Rs, Access::Group),
         (Driver::C, Access::Cdev),
     ] {
         let variant = format!("{driver}_{access}");
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add("arcs", &*variant, "flags", move || {
             flags(&own, driver, access)
         });
         for (from, row) in table(claimed(driver)) {
-            let config = Rc::clone(config);
+            let config = Arc::clone(config);
             suite.add_slow(
                 "arcs",
                 &*variant,
@@ -104,18 +104,19 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
                 move || every_arc(&config, driver, access, *from, row),
             );
         }
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add("arcs", &*variant, "malformed_requests", move || {
             malformed(&own, driver, access)
         });
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add("arcs", &*variant, "data_size", move || {
             data_size(&own, driver, access)
         });
     }
 }
 
-fn table(flags: Flags) -> &'static [(State, [Outcome; 8])] {
+/// The table for what a driver claims.
+pub fn table(flags: Flags) -> &'static [(State, [Outcome; 8])] {
     if flags.has(Flags::PRE_COPY) {
         &WITH_PRE_COPY
     } else {
@@ -138,8 +139,8 @@ fn flags(config: &Config, driver: Driver, access: Access) -> Result<()> {
     Ok(())
 }
 
-/// A device in state `from`, and its data descriptor if the state has one.
-fn enter(device: &Device, from: State, stream: &[u8]) -> Result<Option<DataFd>> {
+/// Brings a device to state `from`; gives its data descriptor if the state has one.
+pub fn enter(device: &Device, from: State, stream: &[u8]) -> Result<Option<DataFd>> {
     rig::recover(device)?;
     let mut fd = device
         .set_state(from)

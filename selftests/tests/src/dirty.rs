@@ -3,7 +3,7 @@
 //! dirty tracking. Needs the bench's page writer and its IOMMU.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use harness::control::Control;
@@ -20,23 +20,23 @@ const PAGES: usize = 512;
 const WRITES: usize = 48;
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     for driver in [Driver::Rs, Driver::C] {
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add(
             "dirty",
             format!("{driver}_cdev"),
             "exactly_what_was_written",
             move || Tracked::set_up(&own, driver, Mapped::PageByPage)?.exact(),
         );
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add(
             "dirty",
             format!("{driver}_cdev"),
             "large_mappings",
             move || Tracked::set_up(&own, driver, Mapped::AtOnce)?.large(),
         );
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add(
             "dirty",
             format!("{driver}_cdev"),
@@ -72,7 +72,7 @@ impl Tracked {
         let vf = config.vf()?;
         let name = config.bench_name(&vf)?;
         config.bind(&vf, driver)?;
-        let space = Rc::new(Space::new(Access::Cdev)?);
+        let space = Arc::new(Space::new(Access::Cdev)?);
         let mut device = Device::bind(&vf, &space)?;
         if !device.iommu_tracks_dirty()? {
             skip!("the IOMMU does not track dirty pages");

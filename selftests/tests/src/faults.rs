@@ -2,7 +2,7 @@
 //! Fixture `faults`: admin commands that fail, at every place where our driver
 //! issues one. Needs the bench.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -51,7 +51,7 @@ const TRY_AGAIN: Action = Action::Status {
 const STATUSES: [(u16, u16); 6] = [(22, 3), (6, 0), (12, 0), (16, 0), (28, 6), (5000, 0)];
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     type Body = fn(&mut Faults, u16) -> Result<()>;
     let each: [(&str, Body); 4] = [
         ("fails", Faults::every_call_site),
@@ -61,7 +61,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
     ];
     for (command, opcode) in NEEDED {
         for (what, test) in each {
-            let config = Rc::clone(config);
+            let config = Arc::clone(config);
             let name = format!("{command}_{what}");
             suite.add_slow("faults", "rs", name, LIMIT, move || {
                 test(&mut Faults::set_up(&config)?, opcode)
@@ -74,7 +74,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
         ("destroy_fails", Faults::destroy, DESTROY),
     ];
     for (name, test, opcode) in others {
-        let config = Rc::clone(config);
+        let config = Arc::clone(config);
         suite.add_slow("faults", "rs", name, LIMIT, move || {
             test(&mut Faults::set_up(&config)?, opcode)
         });
@@ -173,7 +173,7 @@ impl Faults {
         let mut control = config.control()?;
         control.clear_faults()?;
         let open = |function: Result<Function>| -> Result<Device> {
-            let space = Rc::new(Space::new(Access::Cdev)?);
+            let space = Arc::new(Space::new(Access::Cdev)?);
             rig::open_in(config, &function?, Driver::Rs, &space)
         };
         let (source, target) = (open(config.vf())?, open(config.vf2())?);

@@ -5,9 +5,10 @@
 //! Not run against the C driver: a write after the session crashes it.
 
 use std::io::{Seek, SeekFrom};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use harness::expect_eq;
 use harness::ktap::Suite;
 use harness::vfio::{Access, DataFd, Device, State, errno_of};
@@ -19,20 +20,21 @@ use crate::rig;
 type Body = fn(&Config, Access) -> Result<()>;
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
-    let tests: [(&str, Body); 8] = [
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    let tests: [(&str, Body); 9] = [
         ("directions", directions),
         ("end_of_stream", end_of_stream),
         ("ends_with_the_session", ends_with_the_session),
         ("ends_with_a_reset", ends_with_a_reset),
         ("outlives_the_device_file", outlives_the_device_file),
         ("outlives_the_binding", outlives_the_binding),
+        ("unbinding_waits_for_the_user", unbinding_waits),
         ("second_session", second_session),
         ("bad_buffers", bad_buffers),
     ];
     for access in [Access::Cdev, Access::Group] {
         for (name, test) in tests {
-            let config = Rc::clone(config);
+            let config = Arc::clone(config);
             suite.add("data_fd", format!("rs_{access}"), name, move || {
                 test(&config, access)
             });
@@ -171,6 +173,32 @@ fn outlives_the_binding(config: &Config, access: Access) -> Result<()> {
     vf.unbind()?;
     expect_dead("unbinding", &mut saving, &mut resuming)?;
     drop((saving, resuming));
+    rig::prove_migration(&open(config, access)?)
+}
+
+/// Unbinding waits until the device is closed, in the midst of a session, too.
+fn unbinding_waits(config: &Config, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = open(config, access)?;
+    let mut saving = start_saving(&device)?;
+    let unbound = std::thread::scope(|scope| {
+        let unbinder = scope.spawn(|| vf.unbind());
+        std::thread::sleep(Duration::from_millis(300));
+        let early = unbinder.is_finished();
+        let alive = saving.read_once(&mut [0; 4]);
+        drop(device);
+        (unbinder.join(), early, alive)
+    });
+    let (joined, early, alive) = unbound;
+    joined.map_err(|_| anyhow!("the unbinding thread panicked"))??;
+    expect_eq!(early, false, "unbound while the device was open");
+    expect_eq!(alive, Ok(4), "reading while the unbinding waits");
+    expect_eq!(
+        saving.read_once(&mut [0; 4]),
+        Err(Errno::ENODEV),
+        "reading after unbinding"
+    );
+    drop(saving);
     rig::prove_migration(&open(config, access)?)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Fixture `iommu`: a device reaches exactly what it was given. Needs the bench.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use harness::control::Control;
@@ -19,7 +19,7 @@ const PATTERN: u64 = 0x5a5a_a5a5_1234_8765;
 type Body = fn(&mut Walled) -> Result<()>;
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     let tests: [(&str, Body); 3] = [
         ("unmapped_address_faults", unmapped),
         ("unmapping_takes_effect", unmapping),
@@ -28,7 +28,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
     for driver in [Driver::Rs, Driver::C] {
         for access in [Access::Cdev, Access::Group] {
             for (name, test) in tests {
-                let config = Rc::clone(config);
+                let config = Arc::clone(config);
                 suite.add("iommu", format!("{driver}_{access}"), name, move || {
                     test(&mut Walled::set_up(&config, driver, access)?)
                 });

@@ -14,12 +14,15 @@ mod iommu;
 mod module;
 mod no_admin;
 mod passthrough;
+mod quiet;
+mod recovery;
 mod rig;
 mod round_trip;
 mod stream;
+mod torture;
 
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Parser;
 use harness::ktap::{self, Suite};
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (list, filters) = (arguments.list, arguments.filters());
     match Config::new(arguments) {
-        Ok(config) => run(&Rc::new(config), list, &filters),
+        Ok(config) => run(&Arc::new(config), list, &filters),
         Err(error) => {
             println!("Bail out! {error:#}");
             ExitCode::from(ktap::FAIL)
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: &Rc<Config>, list: bool, filters: &[String]) -> ExitCode {
+fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     let mut suite = Suite::default();
     if config.no_admin {
         no_admin::add(&mut suite, config);
@@ -48,9 +51,13 @@ fn run(config: &Rc<Config>, list: bool, filters: &[String]) -> ExitCode {
         iommu::add(&mut suite, config);
         dirty::add(&mut suite, config);
         arcs::add(&mut suite, config);
+        quiet::add(&mut suite, config);
+        recovery::add(&mut suite, config);
         round_trip::add(&mut suite, config);
         stream::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
+        torture::add(&mut suite, config);
+        // Last: an object whose destruction was refused stays until the PF is reset.
         faults::add(&mut suite, config);
     }
     suite.retain(filters);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Fixture `module`: loading, unloading, binding.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,9 +19,9 @@ const REPETITIONS: usize = 20;
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     let with = |test: fn(&Config) -> Result<()>| {
-        let config = Rc::clone(config);
+        let config = Arc::clone(config);
         move || test(&config)
     };
     suite.add("module", "rs", "alias", with(alias));
@@ -46,7 +46,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
         with(override_only),
     );
     for access in [Access::Cdev, Access::Group] {
-        let config = Rc::clone(config);
+        let config = Arc::clone(config);
         suite.add(
             "module",
             format!("rs_{access}"),

@@ -2,7 +2,7 @@
 //! Fixture `no_admin`: a VF whose PF has no admin virtqueue is passed through as
 //! by vfio-pci, cannot migrate, and the log says so once.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::Result;
 use harness::kmsg::Log;
@@ -16,18 +16,18 @@ use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
-    let own = Rc::clone(config);
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    let own = Arc::clone(config);
     suite.add("no_admin", "rs", "says_so_once", move || says_so_once(&own));
     for access in [Access::Cdev, Access::Group] {
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add(
             "no_admin",
             format!("rs_{access}"),
             "device_works",
             move || device_works(&own, access),
         );
-        let own = Rc::clone(config);
+        let own = Arc::clone(config);
         suite.add(
             "no_admin",
             format!("rs_{access}"),

@@ -2,7 +2,7 @@
 //! Fixture `passthrough`: a function behind a variant driver must look as it
 //! does behind vfio-pci, and work.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,7 +20,7 @@ const INTERRUPT: Duration = Duration::from_secs(20);
 type Body = fn(&Config, Driver, Access) -> Result<()>;
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     let tests: [(&str, Body); 5] = [
         ("same_as_vfio_pci", same_as_vfio_pci),
         ("bar_mapping", bar_mapping),
@@ -31,7 +31,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
     for driver in [Driver::Rs, Driver::C] {
         for access in [Access::Cdev, Access::Group] {
             for (name, test) in tests {
-                let config = Rc::clone(config);
+                let config = Arc::clone(config);
                 suite.add(
                     "passthrough",
                     format!("{driver}_{access}"),

@@ -2,7 +2,7 @@
 //! Fixture `round_trip`: the state of a function in use, moved to another
 //! function, where its driver goes on.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -27,7 +27,7 @@ enum Mode {
 }
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     use Access::{Cdev, Group};
     use Driver::{C, Rs};
     use Mode::{PreCopy, StopCopy};
@@ -47,7 +47,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
             StopCopy => "stop_copy",
             PreCopy => "pre_copy",
         };
-        let config = Rc::clone(config);
+        let config = Arc::clone(config);
         suite.add_slow(
             "round_trip",
             format!("{from}_to_{to}_{access}"),
@@ -56,7 +56,7 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
             move || round_trip(&config, from, to, mode, access),
         );
     }
-    let config = Rc::clone(config);
+    let config = Arc::clone(config);
     suite.add_slow(
         "round_trip",
         "rs_to_rs_cdev",
@@ -147,7 +147,7 @@ fn arrive(
 
 fn round_trip(config: &Config, from: Driver, to: Driver, mode: Mode, access: Access) -> Result<()> {
     let (vf, vf2) = (config.vf()?, config.vf2()?);
-    let space = Rc::new(Space::new(access)?);
+    let space = Arc::new(Space::new(access)?);
     let source = rig::open_in(config, &vf, from, &space)?;
     let target = rig::open_in(config, &vf2, to, &space)?;
     let mut talk = Talk::start(config, &vf, &source)?;
@@ -171,7 +171,7 @@ fn round_trip(config: &Config, from: Driver, to: Driver, mode: Mode, access: Acc
 /// A driver that is moved, and moved back to where it came from.
 fn there_and_back(config: &Config) -> Result<()> {
     let (vf, vf2) = (config.vf()?, config.vf2()?);
-    let space = Rc::new(Space::new(Access::Cdev)?);
+    let space = Arc::new(Space::new(Access::Cdev)?);
     let first = rig::open_in(config, &vf, Driver::Rs, &space)?;
     let second = rig::open_in(config, &vf2, Driver::Rs, &space)?;
     let mut talk = Talk::start(config, &vf, &first)?;

@@ -4,7 +4,7 @@
 //! None of these runs against the C driver: several of them crash it.
 
 use std::fs;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -63,7 +63,7 @@ struct Loading {
 impl Loading {
     fn set_up(config: &Config) -> Result<Self> {
         let (vf, vf2) = (config.vf()?, config.vf2()?);
-        let space = Rc::new(Space::new(Access::Cdev)?);
+        let space = Arc::new(Space::new(Access::Cdev)?);
         let source = rig::open_in(config, &vf, Driver::Rs, &space)?;
         let talk = Talk::start(config, &vf, &source)?;
         let stream = rig::save(&source)?;
@@ -72,7 +72,7 @@ impl Loading {
             config,
             &vf2,
             Driver::Rs,
-            &Rc::new(Space::new(Access::Cdev)?),
+            &Arc::new(Space::new(Access::Cdev)?),
         )?;
         Ok(Self { target, stream })
     }
@@ -133,8 +133,8 @@ impl Loading {
 type Body = fn(&Loading) -> Result<()>;
 
 /// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Rc<Config>) {
-    let tests: [(&str, Body); 12] = [
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    let tests: [(&str, Body); 13] = [
         ("byte_by_byte", byte_by_byte),
         ("odd_segments", odd_segments),
         ("repeated_records", repeated_records),
@@ -147,9 +147,10 @@ pub fn add(suite: &mut Suite, config: &Rc<Config>) {
         ("empty_record", empty_record),
         ("optional_records", optional_records),
         ("malformed_parts", malformed_parts),
+        ("features_of_another_device", features_of_another_device),
     ];
     for (name, test) in tests {
-        let config = Rc::clone(config);
+        let config = Arc::clone(config);
         suite.add_slow("stream", "rs", name, LIMIT, move || {
             test(&Loading::set_up(&config)?)
         });
@@ -378,4 +379,25 @@ fn malformed_parts(loading: &Loading) -> Result<()> {
     huge[LENGTH_AT..PART_HEADER].copy_from_slice(&u32::MAX.to_le_bytes());
     loading.refuses("a part of 4 GiB", &whole(&huge))?;
     loading.refuses("bytes behind the parts", &whole(&[data, &[0; 8]].concat()))
+}
+
+/// A state that the device cannot have, in a stream that is well formed.
+fn features_of_another_device(loading: &Loading) -> Result<()> {
+    const PART_HEADER: usize = 16;
+    const DRIVER_FEATURES: u16 = 0x101;
+    /// Reserved by the specification; no device offers it.
+    const NO_FEATURE: u64 = 1 << 49;
+    let mut data = loading.data()?.to_vec();
+    let mut at = 0;
+    while at + PART_HEADER <= data.len() {
+        let word = |at: usize| [data[at], data[at + 1], data[at + 2], data[at + 3]];
+        let length = u32::from_le_bytes(word(at + 12)) as usize;
+        if u16::from_le_bytes([data[at], data[at + 1]]) == DRIVER_FEATURES {
+            data[at + PART_HEADER + 6] |= (NO_FEATURE >> 48) as u8;
+            let stream = record(data.len() as u64, 0, DATA, &data);
+            return loading.refuses("a feature that the device does not offer", &stream);
+        }
+        at += PART_HEADER + length;
+    }
+    bail!("no part with the driver's features")
 }

@@ -7,7 +7,7 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -71,12 +71,12 @@ pub struct Device {
     /// The id iommufd knows it by.
     iommufd_id: Option<u32>,
     _group: Option<File>,
-    space: Rc<Space>,
+    space: Arc<Space>,
 }
 
 impl Device {
     /// Opens `function`'s device and attaches it to `space`.
-    pub fn open(function: &Function, space: &Rc<Space>) -> Result<Self> {
+    pub fn open(function: &Function, space: &Arc<Space>) -> Result<Self> {
         match space.access() {
             Access::Cdev => {
                 let mut device = Self::bind(function, space)?;
@@ -89,7 +89,7 @@ impl Device {
     }
 
     /// Opens the device and binds it to the iommufd of `space`, attached to nothing.
-    pub fn bind(function: &Function, space: &Rc<Space>) -> Result<Self> {
+    pub fn bind(function: &Function, space: &Arc<Space>) -> Result<Self> {
         let (iommufd, _) = space
             .iommufd()
             .context("a container cannot bind character devices")?;
@@ -105,11 +105,11 @@ impl Device {
             file,
             iommufd_id: Some(bind.out_devid),
             _group: None,
-            space: Rc::clone(space),
+            space: Arc::clone(space),
         })
     }
 
-    fn open_in_group(function: &Function, space: &Rc<Space>) -> Result<Self> {
+    fn open_in_group(function: &Function, space: &Arc<Space>) -> Result<Self> {
         let group = open(&function.vfio_group()?)?;
         let mut status = vfio::vfio_group_status {
             argsz: size_of::<vfio::vfio_group_status>() as u32,
@@ -132,12 +132,12 @@ impl Device {
             file,
             iommufd_id: None,
             _group: Some(group),
-            space: Rc::clone(space),
+            space: Arc::clone(space),
         })
     }
 
     /// The address space it was opened with.
-    pub fn space(&self) -> &Rc<Space> {
+    pub fn space(&self) -> &Arc<Space> {
         &self.space
     }
 

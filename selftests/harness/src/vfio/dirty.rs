@@ -3,7 +3,7 @@
 
 use std::mem::size_of;
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use iommufd_bindings::iommufd as iommu;
@@ -37,14 +37,14 @@ impl Bitmap {
 /// A page table whose dirty bits can be read. Destroyed when dropped, so detach
 /// (or close) the devices before.
 pub struct DirtyTracking {
-    space: Rc<Space>,
+    space: Arc<Space>,
     id: u32,
 }
 
 impl DirtyTracking {
     /// Allocates one for `device` over its address space. EOPNOTSUPP means that the IOMMU cannot.
     pub fn allocate(device: &Device) -> Result<Self> {
-        let space = Rc::clone(device.space());
+        let space = Arc::clone(device.space());
         let (iommufd, ioas) = space.iommufd().context("dirty tracking needs iommufd")?;
         let mut alloc = iommu::iommu_hwpt_alloc {
             size: size_of::<iommu::iommu_hwpt_alloc>() as u32,

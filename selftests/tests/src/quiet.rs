@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `quiet`: a device that has been stopped does nothing to the outside,
+//! whatever is asked of it, and goes on as if nothing had been.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::control::Control;
+use harness::ktap::Suite;
+use harness::net::PageWriter;
+use harness::vfio::{Access, DmaBuffer, PAGE, State};
+use harness::{expect, expect_eq, note};
+
+use crate::config::{Config, Driver};
+use crate::rig::{self, Talk};
+
+const IOVA: u64 = 0x9000_0000;
+const PATTERN: u64 = 0x5a5a_a5a5_1234_8765;
+/// Time in which a device that does act would have acted.
+const WHILE: Duration = Duration::from_millis(200);
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    for driver in [Driver::Rs, Driver::C] {
+        for state in [State::RunningP2p, State::Stop, State::StopCopy] {
+            let config = Arc::clone(config);
+            suite.add(
+                "quiet",
+                format!("{driver}_cdev"),
+                format!("in_{state}"),
+                move || quiet(&config, driver, state),
+            );
+        }
+    }
+}
+
+/// What only the bench can ask and see.
+struct Witness {
+    control: Control,
+    name: String,
+    writer: PageWriter,
+    page: DmaBuffer,
+}
+
+impl Witness {
+    fn expect_nothing_written(&mut self) -> Result<()> {
+        let (asked, done) = self.writer.try_write(IOVA);
+        expect!(asked != done, "the page writer worked");
+        let state = self.control.state()?;
+        expect!(
+            state.function(&self.name)?.stopped,
+            "the device is not in stopped mode"
+        );
+        let written = self.control.dma_writes(&self.name, true)?;
+        expect!(written.is_empty(), "the device wrote {written:x?}");
+        let touched = (0..PAGE)
+            .step_by(8)
+            .any(|at| self.page.read::<u64>(at) != PATTERN);
+        expect!(!touched, "the page was written");
+        Ok(())
+    }
+}
+
+fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, driver, Access::Cdev)?;
+    let mut talk = Talk::start(config, &vf, &device)?;
+    talk.exchange(5)?;
+    talk.net.drain()?;
+    let mut witness = if config.bench {
+        let page = DmaBuffer::new(IOVA, PAGE)?;
+        for at in (0..PAGE).step_by(8) {
+            page.write(at, PATTERN);
+        }
+        device.space().map(&page)?;
+        Some(Witness {
+            control: config.control()?,
+            name: config.bench_name(&vf)?,
+            writer: PageWriter::of(&device)?.context("the bench has no page writer")?,
+            page,
+        })
+    } else {
+        None
+    };
+
+    let fd = device
+        .set_state(state)
+        .with_context(|| format!("to {state}"))?;
+    for vector in 0..talk.interrupts.vectors() {
+        talk.interrupts.take(vector)?;
+    }
+    if let Some(witness) = &mut witness {
+        witness.control.dma_writes(&witness.name, true)?;
+    }
+    for _ in 0..3 {
+        talk.send_to_net()?;
+        talk.send_to_peer()?;
+    }
+    std::thread::sleep(WHILE);
+    talk.expect_silence()?;
+    for vector in 0..talk.interrupts.vectors() {
+        expect_eq!(
+            talk.interrupts.take(vector)?,
+            0,
+            "interrupts of vector {vector}"
+        );
+    }
+    if let Some(witness) = &mut witness {
+        witness.expect_nothing_written()?;
+    }
+    drop(fd);
+
+    device.go(State::Running)?;
+    talk.expect_at_peer()?;
+    // A wire may lose what came while nobody listened.
+    talk.send_to_net()?;
+    let lost = talk.expect_latest_at_net()?;
+    note!("{lost} of 3 frames that came to the stopped device are lost");
+    talk.exchange(10)?;
+    talk.expect_silence()
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `recovery`: a reset, or closing the device, ends whatever was under way.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use harness::ktap::Suite;
+use harness::pci::Function;
+use harness::vfio::{Access, Device, Space, State};
+use harness::{expect_eq, note};
+
+use crate::arcs::{claimed, enter, table};
+use crate::config::{Config, Driver};
+use crate::rig::{self, Talk};
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    for access in [Access::Cdev, Access::Group] {
+        let own = Arc::clone(config);
+        suite.add(
+            "recovery",
+            format!("rs_{access}"),
+            "reset_in_every_state",
+            move || reset_in_every_state(&own, access),
+        );
+        let own = Arc::clone(config);
+        suite.add(
+            "recovery",
+            format!("rs_{access}"),
+            "close_in_every_state",
+            move || close_in_every_state(&own, access),
+        );
+    }
+}
+
+/// The device is as new, for VFIO, for the bench, and for a driver.
+fn expect_new(config: &Config, vf: &Function, device: &Device, what: &str) -> Result<()> {
+    expect_eq!(device.state()?, State::Running, "state after {what}");
+    if config.bench {
+        let state = config.control()?.state()?;
+        let function = state.function(&config.bench_name(vf)?)?;
+        expect_eq!(function.stopped, false, "stopped mode after {what}");
+        expect_eq!(function.status, 0, "device status after {what}");
+        expect_eq!(state.admin.objects, [], "resource objects after {what}");
+    }
+    Ok(())
+}
+
+/// The states to leave, and a stream to load on the way.
+fn states() -> impl Iterator<Item = State> {
+    table(claimed(Driver::Rs)).iter().map(|(state, _)| *state)
+}
+
+fn reset_in_every_state(config: &Config, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, Driver::Rs, access)?;
+    let stream = rig::save(&device)?;
+    for state in states() {
+        let fd = enter(&device, state, &stream)?;
+        rig::recover(&device).with_context(|| format!("in {state}"))?;
+        expect_new(config, &vf, &device, &format!("a reset in {state}"))?;
+        drop(fd);
+        rig::prove_migration(&device).with_context(|| format!("after a reset in {state}"))?;
+    }
+    Talk::start(config, &vf, &device)?.exchange(3)
+}
+
+fn close_in_every_state(config: &Config, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, Driver::Rs, access)?;
+    let stream = rig::save(&device)?;
+    drop(device);
+    for state in states() {
+        let device = rig::open(config, &vf, Driver::Rs, access)?;
+        let fd = enter(&device, state, &stream)?;
+        drop(device);
+        // No reset by us: what the next user finds is the driver's doing.
+        let device = Device::open(&vf, &Arc::new(Space::new(access)?))?;
+        expect_new(config, &vf, &device, &format!("closing in {state}"))?;
+        drop(fd);
+        rig::prove_migration(&device).with_context(|| format!("after closing in {state}"))?;
+        note!("closing in {state}: as new");
+        drop(device);
+    }
+    Ok(())
+}
