@@ -62,10 +62,13 @@ pub enum Ending {
 /// Why there is no bench.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The device models refuse.
     #[error("{0}")]
     Devices(String),
+    /// Models and functions do not match.
     #[error("{0} models for {1} functions")]
     Count(usize, usize),
+    /// A function has too many capabilities.
     #[error(transparent)]
     Capabilities(#[from] NoRoom),
 }
@@ -127,10 +130,12 @@ impl Assembly {
         )
     }
 
+    /// The IOMMU.
     pub fn unit(&self) -> &Arc<Unit> {
         &self.unit
     }
 
+    /// The device models.
     pub fn devices(&self) -> &Arc<dyn Devices> {
         &self.devices
     }

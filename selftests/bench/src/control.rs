@@ -24,6 +24,7 @@ pub struct Control {
 }
 
 impl Control {
+    /// Requests act on these; `shutdown` is passed on to `ending`.
     pub fn new(devices: Arc<dyn Devices>, unit: Arc<Unit>, ending: Sender<Ending>) -> Self {
         Self {
             devices,

@@ -2,8 +2,8 @@
 //! The AMD-Vi model (AMD I/O Virtualization Technology specification, 48882)
 //! and the memory that devices see through it.
 //!
-//! - [`dma`]: memory as a requester sees it;
-//! - [`unit`]: registers in action, commands, events, translation;
+//! - `dma`: memory as a requester sees it;
+//! - [`mod@unit`]: registers in action, commands, events, translation;
 //! - `registers`, `device_table`, `page_table`, `command`, `event`: the formats;
 //! - `cache`: IOTLB and device table cache;
 //! - [`ivrs`]: the ACPI table.

@@ -26,16 +26,22 @@ pub type PhysicalMemory = GuestMemoryMmap<WriteLog>;
 /// Why a DMA_MAP could not be honoured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Too big for an address space.
     #[error("size {0:#x} does not fit this machine")]
     Size(u64),
+    /// The file ends before the mapping does.
     #[error("the file has {0:#x} bytes, fewer than are to be mapped")]
     PastEnd(u64),
+    /// The file is not one that could be mapped.
     #[error("cannot ask for the file's size: {0}")]
     File(#[from] io::Error),
+    /// The kernel refuses.
     #[error("cannot map: {0}")]
     Map(#[from] MmapRegionError),
+    /// The range wraps around.
     #[error("address {0:#x} and size {1:#x} overflow")]
     Overflow(u64, u64),
+    /// The range overlaps with what is mapped.
     #[error("cannot add region: {0}")]
     Insert(#[from] GuestRegionCollectionError),
 }

@@ -59,6 +59,7 @@ pub struct Options {
 pub enum Refusal {
     /// Not a refusal: help or version was asked for.
     Information(String),
+    /// What is wrong.
     Impossible(String),
 }
 

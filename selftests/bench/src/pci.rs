@@ -20,10 +20,15 @@ mod capabilities;
 
 /// Indices of vfio-user regions and interrupts, as VFIO numbers them.
 pub mod index {
+    /// Region: BAR 0.
     pub const BAR0: u32 = 0;
+    /// Region: configuration space.
     pub const CONFIG: u32 = 7;
+    /// Number of regions.
     pub const REGIONS: u32 = 9;
+    /// Interrupt: MSI.
     pub const MSI: u32 = 1;
+    /// Interrupt: MSI-X.
     pub const MSIX: u32 = 2;
 }
 
@@ -35,14 +40,19 @@ pub trait PciFunction: Send + Sync {
     /// Interrupt vectors, by VFIO interrupt index: INTx, MSI, MSI-X, ERR, REQ.
     fn interrupt_counts(&self) -> [u32; 5];
 
+    /// The listeners of its MSI or MSI-X vectors.
     fn interrupts(&self) -> &interrupts::Interrupts;
 
+    /// A read of configuration space, of any size and alignment.
     fn read_config(&self, offset: u64, data: &mut [u8]);
 
+    /// A write to configuration space, of any size and alignment.
     fn write_config(&self, offset: u64, data: &[u8]);
 
+    /// A read of BAR 0, of any size and alignment.
     fn read_bar(&self, offset: u64, data: &mut [u8]);
 
+    /// A write to BAR 0, of any size and alignment.
     fn write_bar(&self, offset: u64, data: &[u8]);
 
     /// Reset of the machine, or of the bus above.

@@ -24,8 +24,11 @@ pub enum Route {
     Identity,
     /// Through an IOMMU, under a requester id, on this memory.
     Unit {
+        /// The IOMMU.
         unit: Arc<Unit>,
+        /// Whose accesses they are.
         requester: u16,
+        /// Where the page tables are.
         memory: PhysicalMemory,
     },
 }

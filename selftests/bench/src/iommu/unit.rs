@@ -32,18 +32,25 @@ pub type RaiseInterrupt = Box<dyn Fn() + Send + Sync>;
 /// Why an access was refused. Events, if any, have been logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// There is no legal device table entry for the requester.
     #[error("the device table entry is illegal")]
     DeviceTable,
+    /// TV is clear.
     #[error("the device is blocked")]
     Blocked,
+    /// An entry on the way is not present.
     #[error("the page is not present")]
     NotPresent,
+    /// IR or IW is missing on some level.
     #[error("the page does not permit the access")]
     Permission,
+    /// A page table has reserved bits or cannot be read.
     #[error("a page table entry is illegal")]
     PageTable,
+    /// Not memory, whatever the page tables say.
     #[error("the address belongs to interrupts")]
     InterruptAddress,
+    /// The translation leads nowhere.
     #[error("the address is outside guest memory")]
     Outside,
 }

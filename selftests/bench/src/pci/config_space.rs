@@ -7,7 +7,7 @@ pub const SIZE: usize = 4096;
 /// Where extended capabilities begin.
 const EXTENDED: usize = 0x100;
 
-/// Registers of the common header.
+/// Registers of the common header, by their names in the specification.
 pub mod register {
     pub const VENDOR: usize = 0x00;
     pub const DEVICE: usize = 0x02;
@@ -127,26 +127,32 @@ impl ConfigSpace {
         self.writable[at..at + mask.len()].copy_from_slice(mask);
     }
 
+    /// The same for a 16-bit register.
     pub fn allow_u16(&mut self, at: usize, mask: u16) {
         self.allow(at, &mask.to_le_bytes());
     }
 
+    /// The same for a 32-bit register.
     pub fn allow_u32(&mut self, at: usize, mask: u32) {
         self.allow(at, &mask.to_le_bytes());
     }
 
+    /// The 16-bit register at `at`.
     pub fn u16(&self, at: usize) -> u16 {
         u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
     }
 
+    /// The 32-bit register at `at`.
     pub fn u32(&self, at: usize) -> u32 {
         u32::from(self.u16(at)) | (u32::from(self.u16(at + 2)) << 16)
     }
 
+    /// Sets the 16-bit register at `at`, whatever the guest may do.
     pub fn set_u16(&mut self, at: usize, value: u16) {
         self.bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
     }
 
+    /// Sets the 32-bit register at `at`, whatever the guest may do.
     pub fn set_u32(&mut self, at: usize, value: u32) {
         self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }

@@ -16,6 +16,11 @@ use super::port::FunctionPort;
 use super::sriov::{Sriov, VfChange, VfGate, VfLayout};
 use crate::function::{Function, Reset};
 
+/// Serial number of the device. All its functions show the same (PCIe 6.0,
+/// 7.9.3), and a VMM that moves configuration space from one VF to another
+/// relies on that.
+const SERIAL_NUMBER: u64 = 0x0200_0000_0000_0001;
+
 const PAGE: u64 = 0x1000;
 const VENDOR_CAPABILITY: u8 = 0x09;
 const VIRTIO_PCI_CFG: u8 = 5;
@@ -133,10 +138,7 @@ impl Endpoint {
                 window = Some(at);
             }
         }
-        capabilities::add_serial_number(
-            &mut space,
-            0x0200_0000_0000_0000 | u64::from(port.requester()),
-        )?;
+        capabilities::add_serial_number(&mut space, SERIAL_NUMBER)?;
         let role = add_role(&mut space)?;
         let vectors = model.msix_vectors();
         port.interrupts().set_count(vectors);

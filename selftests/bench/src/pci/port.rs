@@ -34,10 +34,12 @@ impl FunctionPort {
         }
     }
 
+    /// Routing id of the function.
     pub fn requester(&self) -> u16 {
         self.requester
     }
 
+    /// The listeners of its vectors.
     pub fn interrupts(&self) -> &Interrupts {
         &self.interrupts
     }

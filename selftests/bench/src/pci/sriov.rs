@@ -44,14 +44,18 @@ impl VfGate {
 /// How many VFs existed before and after a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VfChange {
+    /// Number before.
     pub before: u16,
+    /// Number after.
     pub after: u16,
 }
 
 /// What SR-IOV says about the VFs.
 #[derive(Clone, Copy, Debug)]
 pub struct VfLayout {
+    /// InitialVFs and TotalVFs.
     pub total: u16,
+    /// What the VFs have for a device id.
     pub device_id: u16,
     /// Size of each VF's BAR 0, a power of two.
     pub bar_size: u64,
