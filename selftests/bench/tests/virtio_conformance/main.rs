@@ -6,6 +6,7 @@
 //! mistake in the model's does not hide itself.
 
 mod admin;
+mod concurrency;
 mod control_queue;
 mod driver;
 mod faults;
@@ -14,6 +15,7 @@ mod net;
 mod page_writer;
 mod parts;
 mod random_parts;
+mod random_rings;
 mod rig;
 mod stop;
 mod switching;

@@ -3,6 +3,10 @@
 //! each setting of the control queue, in the format of the command that makes
 //! it. VLAN_ADD carries the whole VLAN table, as 16-bit identifiers in ascending
 //! order.
+//!
+//! The address moves with the parts: after a load two functions have the same
+//! one until the source is reset, when it gets back its own. The switch sends
+//! to the one that was resumed, or spoke, last.
 
 use super::Net;
 use super::control::{
