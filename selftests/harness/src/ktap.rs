@@ -335,13 +335,15 @@ fn in_child(test: &Test) -> Result<Outcome> {
 }
 
 fn verdict(test: &Test) -> Outcome {
+    // This is the test's own process; nobody else's panics are affected.
+    std::panic::set_hook(Box::new(|panic| diagnose(&panic.to_string())));
     match catch_unwind(AssertUnwindSafe(|| (test.body)())) {
         Ok(Ok(())) => Outcome::Pass,
         Ok(Err(error)) => match error.downcast_ref::<Skip>() {
             Some(Skip(reason)) => Outcome::Skip(reason.clone()),
             None => Outcome::Fail(format!("{error:#}")),
         },
-        // The panic hook has printed place and message on stderr.
+        // The hook has said where and why.
         Err(_) => Outcome::Fail("panicked".to_owned()),
     }
 }

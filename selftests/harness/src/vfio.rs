@@ -11,7 +11,9 @@ mod mapping;
 mod migration;
 mod space;
 
-pub use device::{BAR0, CONFIG, Device, FEATURE_HEADER, Info, Interrupts, IrqInfo, MSIX, Region};
+pub use device::{
+    BAR0, CONFIG, Device, FEATURE_HEADER, Info, Interrupts, IrqInfo, MSIX, REQUEST, Region,
+};
 pub use dirty::{Bitmap, DirtyTracking};
 pub use mapping::{DmaBuffer, Mapping, PAGE, Plain};
 pub use migration::{DataFd, Flags, Precopy, State, errno_of};

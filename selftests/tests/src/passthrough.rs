@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use harness::ktap::Suite;
 use harness::net::{Layout, RX_VECTOR, TX_VECTOR, common};
-use harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, Region};
+use harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, REQUEST, Region};
 use harness::{expect, expect_eq};
 use nix::errno::Errno;
+use vfio_bindings::bindings::vfio;
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
@@ -21,12 +22,14 @@ type Body = fn(&Config, Driver, Access) -> Result<()>;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    let tests: [(&str, Body); 5] = [
+    let tests: [(&str, Body); 7] = [
         ("same_as_vfio_pci", same_as_vfio_pci),
+        ("features_of_vfio_pci", features_of_vfio_pci),
         ("bar_mapping", bar_mapping),
         ("interrupt_loopback", interrupt_loopback),
         ("interrupts_and_frames", interrupts_and_frames),
         ("reset", reset),
+        ("request_to_give_back", request_to_give_back),
     ];
     for driver in [Driver::Rs, Driver::C] {
         for access in [Access::Cdev, Access::Group] {
@@ -81,6 +84,32 @@ fn same_as_vfio_pci(config: &Config, driver: Driver, access: Access) -> Result<(
     }
     for (at, (found, plain)) in found.config.iter().zip(&plain.config).enumerate() {
         expect_eq!(found, plain, "configuration space at {at:#x}");
+    }
+    Ok(())
+}
+
+/// Whatever vfio-pci offers by VFIO_DEVICE_FEATURE a variant driver must offer, too.
+fn features_of_vfio_pci(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    /// More than there are; unknown ones must be refused alike.
+    const FEATURES: u32 = 64;
+    /// What vfio-pci has not, and is our purpose.
+    const MIGRATION: [u32; 4] = [
+        vfio::VFIO_DEVICE_FEATURE_MIGRATION,
+        vfio::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+        vfio::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
+        vfio::VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+    ];
+    let vf = config.vf()?;
+    let probe = |driver| -> Result<Vec<_>> {
+        let device = rig::open(config, &vf, driver, access)?;
+        let both = [vfio::VFIO_DEVICE_FEATURE_GET, vfio::VFIO_DEVICE_FEATURE_SET];
+        let each = |feature| both.map(|direction| device.probe(direction | feature));
+        Ok((0..FEATURES).map(each).collect())
+    };
+    let (plain, found) = (probe(Driver::Plain)?, probe(driver)?);
+    for feature in (0..FEATURES).filter(|feature| !MIGRATION.contains(feature)) {
+        let index = feature as usize;
+        expect_eq!(found[index], plain[index], "feature {feature}, [GET, SET]");
     }
     Ok(())
 }
@@ -186,4 +215,21 @@ fn reset(config: &Config, driver: Driver, access: Access) -> Result<()> {
         .space()
         .unmap(rig::DRIVER_IOVA, harness::net::NetDriver::MEMORY as u64)?;
     Talk::start(config, &vf, &device)?.exchange(2)
+}
+
+/// An administrator who unbinds the driver has the user asked to let go.
+fn request_to_give_back(config: &Config, driver: Driver, access: Access) -> Result<()> {
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, driver, access)?;
+    let request = device.enable_interrupts(REQUEST)?;
+    let (asked, unbound) = std::thread::scope(|scope| {
+        let unbinder = scope.spawn(|| vf.unbind());
+        let asked = request.wait(0, INTERRUPT);
+        drop(device);
+        (asked, unbinder.join())
+    });
+    expect!(asked? > 0, "nobody asked for the device");
+    unbound.map_err(|_| anyhow!("the unbinding thread panicked"))??;
+    expect_eq!(vf.driver(), None, "driver after unbinding");
+    Ok(())
 }

@@ -27,6 +27,8 @@ pub const BAR0: u32 = vfio::VFIO_PCI_BAR0_REGION_INDEX;
 pub const CONFIG: u32 = vfio::VFIO_PCI_CONFIG_REGION_INDEX;
 /// Interrupt index of MSI-X.
 pub const MSIX: u32 = vfio::VFIO_PCI_MSIX_IRQ_INDEX;
+/// Interrupt index of the kernel's request to give the device back.
+pub const REQUEST: u32 = vfio::VFIO_PCI_REQ_IRQ_INDEX;
 
 /// Room for a region's capability chain.
 const REGION_INFO: usize = 4096;
