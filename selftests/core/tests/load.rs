@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use vvp_core::load::{LoadError, Loader, Next, Progress};
-use vvp_core::record::{FLAG_OPTIONAL, Header, TAG_DEVICE_DATA};
+use vvp_core::record::{Header, FLAG_OPTIONAL, TAG_DEVICE_DATA};
 
 const LIMIT: u64 = 1 << 16;
 
@@ -31,7 +31,10 @@ fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
         };
         assert_ne!(want, 0, "a loader that wants nothing never ends");
         let cut = cuts.next().copied().unwrap_or(1).max(1);
-        let n = rest.len().min(cut).min(usize::try_from(want).unwrap_or(usize::MAX));
+        let n = rest
+            .len()
+            .min(cut)
+            .min(usize::try_from(want).unwrap_or(usize::MAX));
         let (bytes, tail) = rest.split_at(n);
         rest = tail;
         if is_data {
@@ -52,16 +55,20 @@ fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
 }
 
 fn part() -> impl Strategy<Value = Vec<u8>> {
-    (any::<u16>(), any::<u8>(), any::<[u8; 8]>(), prop::collection::vec(any::<u8>(), 0..80)).prop_map(
-        |(kind, flags, selector, value)| {
+    (
+        any::<u16>(),
+        any::<u8>(),
+        any::<[u8; 8]>(),
+        prop::collection::vec(any::<u8>(), 0..80),
+    )
+        .prop_map(|(kind, flags, selector, value)| {
             let mut bytes = kind.to_le_bytes().to_vec();
             bytes.extend([flags, 0]);
             bytes.extend(selector);
             bytes.extend((value.len() as u32).to_le_bytes());
             bytes.extend(value);
             bytes
-        },
-    )
+        })
 }
 
 /// A well-formed record, with its content if it is device data.
@@ -71,11 +78,16 @@ fn record() -> impl Strategy<Value = (Vec<u8>, Option<Vec<u8>>)> {
         let header = Header::device_data(content.len() as u64);
         ([&header.encode()[..], &content].concat(), Some(content))
     });
-    let optional = (1u32.., prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(tag, content)| {
-        let header = Header { size: content.len() as u64, flags: FLAG_OPTIONAL, tag };
-        assert_ne!(tag, TAG_DEVICE_DATA);
-        ([&header.encode()[..], &content].concat(), None)
-    });
+    let optional =
+        (1u32.., prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(tag, content)| {
+            let header = Header {
+                size: content.len() as u64,
+                flags: FLAG_OPTIONAL,
+                tag,
+            };
+            assert_ne!(tag, TAG_DEVICE_DATA);
+            ([&header.encode()[..], &content].concat(), None)
+        });
     prop_oneof![data, optional]
 }
 

@@ -31,7 +31,8 @@ const KSFT_SKIP: i32 = 4;
 pub enum Stage {
     /// Unit tests of all userspace crates and of the logic shared with the module.
     Unit,
-    /// The bench against wire constants written independently of it.
+    /// The bench against wire constants written independently of it, and the
+    /// properties of the logic shared with the module.
     Conformance,
     /// The module and the C driver in a virtual machine.
     L1,
@@ -47,7 +48,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Unit => "unit tests",
-            Stage::Conformance => "bench conformance",
+            Stage::Conformance => "conformance, properties",
             Stage::L1 => "L1 selftests",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Migration => "L2 live migration",
@@ -115,7 +116,11 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     match stage {
         Stage::Unit => cargo_test(&["--workspace", "--lib", "--bins"], minutes(20), progress),
-        Stage::Conformance => cargo_test(&["-p", "bench", "--test", "*"], minutes(15), progress),
+        Stage::Conformance => cargo_test(
+            &["-p", "bench", "-p", "vvp-core", "--test", "*"],
+            minutes(15),
+            progress,
+        ),
         Stage::L1 => in_l1(
             setup,
             &["vvp-selftests", "--bench"],

@@ -38,9 +38,12 @@ pub struct IommuFunction {
 pub fn interrupt() -> (Arc<Interrupts>, RaiseInterrupt) {
     let interrupts = Arc::new(Interrupts::new(1));
     let raised = interrupts.clone();
-    (interrupts, Box::new(move || {
-        raised.raise(0);
-    }))
+    (
+        interrupts,
+        Box::new(move || {
+            raised.raise(0);
+        }),
+    )
 }
 
 impl IommuFunction {
@@ -52,11 +55,18 @@ impl IommuFunction {
         misplaced: Misplaced,
     ) -> Result<Self, NoRoom> {
         let space = Mutex::new(power_on_space()?);
-        Ok(Self { unit, interrupts, misplaced, space })
+        Ok(Self {
+            unit,
+            interrupts,
+            misplaced,
+            space,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, ConfigSpace> {
-        self.space.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.space
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn reset(&self) {

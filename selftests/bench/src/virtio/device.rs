@@ -13,7 +13,9 @@
 //! After device parts were set, every ring continues from the used index in the
 //! driver's memory (see [`super::queue`]), and every queue raises its interrupt
 //! once on resume, wanted or not: one that the device before this one raised may
-//! have been lost on the way.
+//! have been lost on the way. If the rings cannot be reached then, because the
+//! function is not a bus master or the IOMMU has no such pages, the device needs a
+//! reset; the addresses are not checked before.
 //!
 //! FLR, bus reset and VF disable leave STOPPED mode. A reset by the driver
 //! (device_status 0) does not: the mode belongs to the owner.
@@ -31,6 +33,7 @@ use super::parts::extra::{self, ExtraParts};
 use super::parts::{self, PartWriter, Refusal};
 use super::queue::{NO_VECTOR, Ring};
 use crate::function::{Identity, PortRef};
+use crate::iommu::DmaMemory;
 
 const VENDOR_VIRTIO: u16 = 0x1af4;
 const DEVICE_BASE: u16 = 0x1040;
@@ -86,8 +89,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// A function after power-on. `owner` has an administration virtqueue if
-    /// `admin_vq` says so.
+    /// A function after power-on. It has an administration virtqueue if
+    /// ADMIN_VQ is among `transport_features`.
     pub fn new(
         name: String,
         port: PortRef,
@@ -380,7 +383,7 @@ impl Device {
     /// error breaks the device.
     pub fn run<T>(
         &mut self,
-        mut work: impl FnMut(&mut Self, &crate::iommu::DmaMemory) -> Result<T, RingError>,
+        mut work: impl FnMut(&mut Self, &DmaMemory) -> Result<T, RingError>,
     ) -> Option<T> {
         if !self.running() {
             return None;

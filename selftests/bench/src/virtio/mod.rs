@@ -12,7 +12,8 @@
 //! - [`kind`]: what a device type (net, later block) has to supply, and [`net`];
 //! - [`admin`] and [`parts`]: the PF's administration virtqueue, device parts;
 //! - [`switch`] and [`host`]: Ethernet between the functions and the host;
-//! - [`control`]: the virtio side of the control protocol.
+//! - [`control`]: the virtio side of the control protocol;
+//! - [`features`], [`bytes`]: feature bits, little-endian fields.
 //!
 //! # Locks
 //!

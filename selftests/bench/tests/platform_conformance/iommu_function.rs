@@ -9,25 +9,36 @@ use crate::wire::{irq, pci, region};
 
 fn read<const N: usize>(iommu: &mut Client, offset: u64) -> [u8; N] {
     let mut data = [0; N];
-    iommu.region_read(region::CONFIG, offset, &mut data).expect("configuration space");
+    iommu
+        .region_read(region::CONFIG, offset, &mut data)
+        .expect("configuration space");
     data
 }
 
 fn write(iommu: &mut Client, offset: u64, data: &[u8]) {
-    iommu.region_write(region::CONFIG, offset, data).expect("configuration space");
+    iommu
+        .region_write(region::CONFIG, offset, data)
+        .expect("configuration space");
 }
 
 #[test]
 fn it_is_an_iommu() {
     let mut guest = Guest::new(1);
-    assert_eq!(read(&mut guest.iommu, pci::VENDOR_ID), [0x22, 0x10, 0x19, 0x14]);
+    assert_eq!(
+        read(&mut guest.iommu, pci::VENDOR_ID),
+        [0x22, 0x10, 0x19, 0x14]
+    );
     assert_eq!(read(&mut guest.iommu, pci::CLASS + 1), [0x00, 0x06, 0x08]);
     let [first] = read::<1>(&mut guest.iommu, pci::CAPABILITIES);
     let [id, next, low, high] = read(&mut guest.iommu, u64::from(first));
     assert_eq!(id, pci::CAP_SECURE_DEVICE);
     assert_eq!(low & 7, 3, "capability type: IOMMU");
     assert_eq!(low >> 3, 1, "revision");
-    assert_eq!(high, 1 << 3, "extended features, no IOTLB, no cache of absent entries");
+    assert_eq!(
+        high,
+        1 << 3,
+        "extended features, no IOTLB, no cache of absent entries"
+    );
     let [id, next] = read(&mut guest.iommu, u64::from(next));
     assert_eq!((id, next), (pci::CAP_MSI, 0));
 }
@@ -53,9 +64,15 @@ fn bus_mastering_is_hard_wired() {
 #[test]
 fn its_bar_has_64_mib() {
     let mut guest = Guest::new(1);
-    assert_eq!(guest.iommu.region(region::BAR0).expect("BAR 0").size, 64 << 20);
+    assert_eq!(
+        guest.iommu.region(region::BAR0).expect("BAR 0").size,
+        64 << 20
+    );
     write(&mut guest.iommu, pci::BAR0, &[0xff; 4]);
-    assert_eq!(u32::from_le_bytes(read(&mut guest.iommu, pci::BAR0)), 0xfc00_0000);
+    assert_eq!(
+        u32::from_le_bytes(read(&mut guest.iommu, pci::BAR0)),
+        0xfc00_0000
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tracing::debug;
 use super::objects::{DEVICE_LIMITS, Object, Purpose};
 use super::status::Status;
 use super::{Admin, Command, Group, Reach, Reply, opcode};
-use crate::virtio::bytes::{u16_at, u32_at, u64_at};
+use crate::virtio::bytes::{array, u16_at, u32_at, u64_at};
 use crate::virtio::device::Device;
 use crate::virtio::parts::PartWriter;
 
@@ -46,7 +46,7 @@ impl Admin {
             }
             opcode::DRIVER_CAP_SET => {
                 capability(data)?;
-                self.objects.limit(super::super::bytes::array(data, 8))?;
+                self.objects.limit(array(data, 8))?;
                 Ok(Reply::default())
             }
             _ => self.member_command(command, reach),

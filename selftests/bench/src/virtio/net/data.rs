@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::iommu::DmaMemory;
 use crate::virtio::bytes::u16_at;
 use crate::virtio::chain::{Chain, RingError};
 use crate::virtio::features::NET_MRG_RXBUF;
@@ -71,7 +72,7 @@ pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
 
 /// The frame in a transmit buffer, unless the driver asks for what was not
 /// offered or the frame is of no possible size.
-fn frame(mem: &crate::iommu::DmaMemory, chain: Chain) -> Result<(u16, Option<Vec<u8>>), RingError> {
+fn frame(mem: &DmaMemory, chain: Chain) -> Result<(u16, Option<Vec<u8>>), RingError> {
     if chain.writable() != 0 {
         return Err(RingError::Malformed(
             "writable descriptor in a transmit queue",
@@ -126,12 +127,7 @@ pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<()
 }
 
 /// Puts one frame into a ring; false if it does not fit.
-fn deliver(
-    ring: &mut Ring,
-    mem: &crate::iommu::DmaMemory,
-    frame: &[u8],
-    merge: bool,
-) -> Result<bool, RingError> {
+fn deliver(ring: &mut Ring, mem: &DmaMemory, frame: &[u8], merge: bool) -> Result<bool, RingError> {
     let needed = (HEADER + frame.len()) as u64;
     let mut chains = Vec::new();
     let mut room = 0;
