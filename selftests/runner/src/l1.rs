@@ -127,6 +127,9 @@ fn write_job(job: &Job, dir: &RunDir) -> Result<()> {
     for (name, value) in environment.chain(more) {
         script += &format!("export {name}={}\n", shell::quote(value));
     }
+    // The command may be a program of this workspace.
+    let programs = shell::quote(&paths::programs().display().to_string());
+    script += &format!("export PATH={programs}:$PATH\n");
     script += &format!("exec {}\n", shell::join(&job.command));
     let path = dir.file("job.sh");
     fs::write(&path, script).with_context(|| format!("cannot write {path:?}"))
