@@ -8,7 +8,7 @@
 //! - `migrate`: this driver's migration, made of the two
 //! - `logic`: what can be decided without the kernel, shared with userspace
 //!
-//! Limitations: no PRE_COPY, no DMA logging and no transitional (legacy I/O)
+//! Limitations: no DMA logging and no transitional (legacy I/O)
 //! devices; such a device works as a modern one.
 
 mod abi;
@@ -28,6 +28,16 @@ module! {
     description: "VFIO migration of virtio virtual functions, in Rust",
     license: "GPL",
     imports_ns: ["IOMMUFD"],
+    params: {
+        precopy_interval_ms: u32 {
+            default: 1000,
+            description: "Least time between two readings of a device's context in pre-copy, in milliseconds",
+        },
+        precopy_delta: bool {
+            default: true,
+            description: "Send only changed device parts after the first record of a pre-copy stream",
+        },
+    },
 }
 
 /// PCI vendor id of virtio devices.

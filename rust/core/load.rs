@@ -9,9 +9,9 @@
 
 use super::parts;
 use super::record::{
-    Header,
     FLAG_OPTIONAL,
     HEADER_LEN,
+    Header,
     TAG_DEVICE_DATA, //
 };
 

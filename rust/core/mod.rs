@@ -7,6 +7,8 @@
 //! they are unit-tested and property-tested.
 
 pub mod admin_status;
+pub mod delta;
 pub mod load;
 pub mod parts;
+pub mod precopy;
 pub mod record;

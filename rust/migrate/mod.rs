@@ -4,6 +4,7 @@
 //! terms of virtio's device parts commands.
 
 mod loader;
+mod params;
 mod saver;
 
 use crate::{
@@ -119,7 +120,15 @@ impl vfio::Migration for Migration {
     }
 
     fn save(&self) -> Result<Saver, ArcError> {
-        Ok(Saver::new(&self.member)?)
+        Ok(Saver::stopped(&self.member)?)
+    }
+
+    fn pre_copy(&self, reinit: bool) -> Result<Saver, ArcError> {
+        Ok(Saver::running(&self.member, reinit)?)
+    }
+
+    fn pre_copy_done(&self, saver: &mut Saver) -> Result<(), ArcError> {
+        Ok(saver.complete()?)
     }
 
     fn resume(&self) -> Result<Loader, ArcError> {
@@ -128,7 +137,7 @@ impl vfio::Migration for Migration {
 
     fn data_size(&self, saving: Option<&mut Saver>) -> Result<u64> {
         match saving {
-            Some(saver) => Ok(saver.stream_size()),
+            Some(saver) => saver.stop_copy_size(),
             None => saver::estimate(&self.member),
         }
     }

@@ -25,11 +25,17 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     fs::File,
+    ioctl::_IO,
     module::this_module,
     new_mutex,
+    new_poll_condvar,
     prelude::*,
     sync::{
         aref::ARef,
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
         Arc,
         Mutex, //
     },
@@ -44,6 +50,12 @@ use kernel::{
 /// Bytes that cross between user memory and a stream at a time.
 const BOUNCE_LEN: usize = 4096;
 
+/// `VFIO_MIG_GET_PRECOPY_INFO`, a macro that bindgen does not see through.
+const VFIO_MIG_GET_PRECOPY_INFO: u32 = _IO(abi::VFIO_TYPE as u32, abi::VFIO_BASE + 21);
+
+/// Size of `struct vfio_precopy_info`: argsz, flags, initial_bytes, dirty_bytes.
+const PRECOPY_INFO_LEN: usize = core::mem::size_of::<abi::vfio_precopy_info>();
+
 /// What a migration file holds on to.
 #[pin_data]
 pub(super) struct DataFd<S> {
@@ -53,6 +65,9 @@ pub(super) struct DataFd<S> {
     /// `None` once revoked.
     #[pin]
     stream: Mutex<Option<S>>,
+    /// Who polls the file.
+    #[pin]
+    pollers: PollCondVar,
 }
 
 impl<S: Send + Unpin + 'static> DataFd<S> {
@@ -62,6 +77,7 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
             pin_init!(Self {
                 io <- new_mutex!(bounce, "vfio_data_fd_io"),
                 stream <- new_mutex!(Some(stream), "vfio_data_fd_stream"),
+                pollers <- new_poll_condvar!("vfio_data_fd_pollers"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -72,6 +88,12 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
     pub(super) fn revoke(&self) {
         let stream = self.stream.lock().take();
         drop(stream);
+        self.wake();
+    }
+
+    /// Has pollers look again.
+    pub(super) fn wake(&self) {
+        self.pollers.notify_all();
     }
 
     /// Runs `f` on the stream.
@@ -95,9 +117,11 @@ impl<S: SaveStream> DataFd<S> {
         loop {
             let len = writer.len().min(BOUNCE_LEN);
             let buf = bounce.get_mut(..len).ok_or(EINVAL)?;
-            let count = match self.with(|stream| stream.peek(buf)) {
-                Ok(0) => break,
-                Ok(count) => count.min(len),
+            let count = match self.with(|stream| (stream.peek(buf), stream.is_complete())) {
+                // The end for now: more comes when the device is asked, or stops.
+                Ok((0, false)) if done == 0 && len > 0 => return Err(ENOMSG),
+                Ok((0, _)) => break,
+                Ok((count, _)) => count.min(len),
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
             };
@@ -114,6 +138,46 @@ impl<S: SaveStream> DataFd<S> {
             done += count;
         }
         Ok(done)
+    }
+}
+
+impl<S: SaveStream> DataFd<S> {
+    /// `VFIO_MIG_GET_PRECOPY_INFO` with its argument at `user`. Userspace that
+    /// opted in to version 2 has `flags` as output, see [`super::migration`].
+    fn precopy_info(&self, user: UserPtr) -> Result {
+        let mut bytes = [0; PRECOPY_INFO_LEN];
+        UserSlice::new(user, PRECOPY_INFO_LEN)
+            .reader()
+            .read_slice(&mut bytes)?;
+        let [a, b, c, d, ..] = bytes;
+        if u32::from_ne_bytes([a, b, c, d]) < PRECOPY_INFO_LEN as u32 {
+            return Err(EINVAL);
+        }
+        let info = self.with(SaveStream::precopy_info)??;
+        self.wake();
+        if let Some(reinit) = info.reinit {
+            let flags = if reinit {
+                abi::VFIO_PRECOPY_INFO_REINIT
+            } else {
+                0
+            };
+            bytes[4..8].copy_from_slice(&flags.to_ne_bytes());
+        }
+        bytes[8..16].copy_from_slice(&info.initial_bytes.to_ne_bytes());
+        bytes[16..].copy_from_slice(&info.dirty_bytes.to_ne_bytes());
+        UserSlice::new(user, PRECOPY_INFO_LEN)
+            .writer()
+            .write_slice(&bytes)
+    }
+
+    /// What a read would not wait for, nor end with ENOMSG. Where it gives
+    /// ENODEV it does so at once, which is readable, too.
+    fn poll(&self) -> u32 {
+        match self.with(|stream| stream.has_data() || stream.is_complete()) {
+            Ok(true) => bindings::POLLIN | bindings::POLLRDNORM,
+            Ok(false) => 0,
+            Err(_) => bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLERR,
+        }
     }
 }
 
@@ -203,6 +267,10 @@ impl<M: ModuleMetadata, S: SaveStream> FileOps<M, S> {
     const SAVE: bindings::file_operations = bindings::file_operations {
         owner: this_module::<M>().as_ptr(),
         read: Some(read::<S>),
+        poll: Some(poll::<S>),
+        unlocked_ioctl: Some(ioctl::<S>),
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: Some(bindings::compat_ptr_ioctl),
         release: Some(release::<S>),
         ..pin_init::zeroed()
     };
@@ -255,6 +323,40 @@ unsafe extern "C" fn write<S: ResumeStream>(
         UserPtr::from_ptr(buf.cast_mut().cast()),
         count,
     )))
+}
+
+/// # Safety
+///
+/// `file` must be a live file made by [`open`] for `S`, and `table` null or a valid poll table.
+unsafe extern "C" fn poll<S: SaveStream>(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+) -> bindings::__poll_t {
+    // SAFETY: As in `read`.
+    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
+    // SAFETY: By the requirements of this function. There is no `fdget_pos` in poll.
+    let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
+    table.register_wait(file, &fd.pollers);
+    fd.poll()
+}
+
+/// # Safety
+///
+/// `file` must be a live file made by [`open`] for `S`.
+unsafe extern "C" fn ioctl<S: SaveStream>(
+    file: *mut bindings::file,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
+    // SAFETY: As in `read`.
+    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
+    if cmd != VFIO_MIG_GET_PRECOPY_INFO {
+        return ENOTTY.to_errno() as c_long;
+    }
+    match fd.precopy_info(UserPtr::from_addr(arg)) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno() as c_long,
+    }
 }
 
 /// # Safety

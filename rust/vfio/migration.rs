@@ -28,7 +28,8 @@ impl From<Error> for ArcError {
 /// one device, except that the streams a method returned are used by the
 /// holders of their file descriptors in parallel.
 ///
-/// The device supports `VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P`.
+/// The device supports `VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+/// VFIO_MIGRATION_PRE_COPY`.
 pub(crate) trait Migration: Send + Sync + 'static {
     /// Outgoing stream of a session.
     type Save: SaveStream;
@@ -45,11 +46,11 @@ pub(crate) trait Migration: Send + Sync + 'static {
     /// also taken inside page faults: user memory must not be accessed.
     fn reset_done(&self);
 
-    /// RUNNING -> RUNNING_P2P: the device starts no DMA any more and outstanding
+    /// RUNNING -> RUNNING_P2P, PRE_COPY -> PRE_COPY_P2P: the device starts no DMA any more and outstanding
     /// DMA is finished. It still answers accesses.
     fn quiesce(&self) -> Result<(), ArcError>;
 
-    /// RUNNING_P2P -> RUNNING.
+    /// RUNNING_P2P -> RUNNING, PRE_COPY_P2P -> PRE_COPY.
     fn unquiesce(&self) -> Result<(), ArcError>;
 
     /// RUNNING_P2P -> STOP: the internal state changes no more.
@@ -60,6 +61,16 @@ pub(crate) trait Migration: Send + Sync + 'static {
 
     /// STOP -> STOP_COPY: gives the stream of the stopped device's state.
     fn save(&self) -> Result<Self::Save, ArcError>;
+
+    /// RUNNING -> PRE_COPY, RUNNING_P2P -> PRE_COPY_P2P: gives a stream that
+    /// begins with the state of the device as it is, and of which more will
+    /// come. If `reinit`, userspace understands that initial data may come more
+    /// than once (`VFIO_PRECOPY_INFO_REINIT`).
+    fn pre_copy(&self, reinit: bool) -> Result<Self::Save, ArcError>;
+
+    /// PRE_COPY_P2P -> STOP_COPY: completes the stream that `pre_copy` gave with
+    /// what it lacks of the stopped device's state.
+    fn pre_copy_done(&self, save: &mut Self::Save) -> Result<(), ArcError>;
 
     /// STOP -> RESUMING: gives the stream that takes a state.
     fn resume(&self) -> Result<Self::Resume, ArcError>;
@@ -73,15 +84,41 @@ pub(crate) trait Migration: Send + Sync + 'static {
     fn data_size(&self, saving: Option<&mut Self::Save>) -> Result<u64>;
 }
 
+/// What `VFIO_MIG_GET_PRECOPY_INFO` reports; see `struct vfio_precopy_info`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PrecopyInfo {
+    /// Initial bytes that have not been read, record headers included.
+    pub(crate) initial_bytes: u64,
+    /// Bytes of changes since that have not been read.
+    pub(crate) dirty_bytes: u64,
+    /// Whether initial data was put on the stream anew; `None` if userspace has
+    /// not opted in to be told.
+    pub(crate) reinit: Option<bool>,
+}
+
 /// The state of a device on its way out.
 pub(crate) trait SaveStream: Send + Unpin + 'static {
-    /// Copies the next bytes to `buf` without taking them off the stream; 0 is
-    /// the end of the stream.
+    /// Copies the next bytes to `buf` without taking them off the stream; 0 if
+    /// there are none.
     fn peek(&self, buf: &mut [u8]) -> usize;
 
     /// Takes `count` bytes off the stream, no more than the last
     /// [`peek`](Self::peek) gave.
     fn consume(&mut self, count: usize);
+
+    /// Whether bytes are on the stream.
+    fn has_data(&self) -> bool;
+
+    /// Whether no more bytes will be put on the stream.
+    fn is_complete(&self) -> bool;
+
+    /// What the stream has, and, if it has nothing, what is new in the device
+    /// (`VFIO_MIG_GET_PRECOPY_INFO`).
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the stream is complete, or whatever asking the device gives.
+    fn precopy_info(&mut self) -> Result<PrecopyInfo>;
 }
 
 /// The state of a device on its way in.

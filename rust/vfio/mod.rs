@@ -40,6 +40,7 @@ pub(crate) use driver::{
 pub(crate) use migration::{
     ArcError,
     Migration,
+    PrecopyInfo,
     ResumeStream,
     SaveStream, //
 };

@@ -70,7 +70,8 @@ impl<D: Driver> Ops<D> {
     };
 
     /// What devices with a `Migration` support.
-    pub(super) const MIGRATION_FLAGS: u32 = abi::VFIO_MIGRATION_STOP_COPY | abi::VFIO_MIGRATION_P2P;
+    pub(super) const MIGRATION_FLAGS: u32 =
+        abi::VFIO_MIGRATION_STOP_COPY | abi::VFIO_MIGRATION_P2P | abi::VFIO_MIGRATION_PRE_COPY;
 }
 
 fn to_errno(result: Result) -> c_int {

@@ -33,7 +33,7 @@ use kernel::{
     ModuleMetadata, //
 };
 
-/// A migration state that this layer implements.
+/// A migration state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum State {
@@ -43,6 +43,8 @@ pub(super) enum State {
     StopCopy = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP_COPY,
     Resuming = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RESUMING,
     RunningP2p = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING_P2P,
+    PreCopy = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_PRE_COPY,
+    PreCopyP2p = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_PRE_COPY_P2P,
 }
 
 impl State {
@@ -58,6 +60,8 @@ impl State {
             Self::StopCopy,
             Self::Resuming,
             Self::RunningP2p,
+            Self::PreCopy,
+            Self::PreCopyP2p,
         ]
         .into_iter()
         .find(|&state| state.as_raw() == raw)
@@ -68,7 +72,7 @@ impl State {
 /// State and sessions; everything that the lock protects.
 struct Fsm<M: Migration> {
     state: State,
-    /// Is `Some` in STOP_COPY.
+    /// Is `Some` in PRE_COPY, PRE_COPY_P2P and STOP_COPY.
     saving: Option<Arc<DataFd<M::Save>>>,
     /// Is `Some` in RESUMING.
     resuming: Option<Arc<DataFd<M::Resume>>>,
@@ -206,6 +210,9 @@ impl<M: Migration> StateLock<M> {
         device: *mut abi::vfio_device,
         target: abi::vfio_device_mig_state,
     ) -> Result<Option<ARef<File>>> {
+        // SAFETY: `device` is valid by the requirements of this function. VFIO changes the field
+        // when userspace opts in, by the ioctl that calls us, and when the device is closed.
+        let reinit = unsafe { (*device).precopy_info_v2 } != 0;
         self.with(|fsm| {
             let mut file = None;
             while fsm.state.as_raw() != target {
@@ -220,7 +227,7 @@ impl<M: Migration> StateLock<M> {
                     abi::vfio_mig_get_next_state(device, fsm.state.as_raw(), target, &mut next)
                 })?;
                 let next = State::from_raw(next)?;
-                match self.step::<O>(fsm, next) {
+                match self.step::<O>(fsm, next, reinit) {
                     Ok(new_file) => {
                         fsm.state = next;
                         file = new_file;
@@ -242,10 +249,15 @@ impl<M: Migration> StateLock<M> {
         &self,
         fsm: &mut Fsm<M>,
         next: State,
+        reinit: bool,
     ) -> Result<Option<ARef<File>>, ArcError> {
         match (fsm.state, next) {
-            (State::Running, State::RunningP2p) => self.migration.quiesce()?,
-            (State::RunningP2p, State::Running) => self.migration.unquiesce()?,
+            (State::Running, State::RunningP2p) | (State::PreCopy, State::PreCopyP2p) => {
+                self.migration.quiesce()?;
+            }
+            (State::RunningP2p, State::Running) | (State::PreCopyP2p, State::PreCopy) => {
+                self.migration.unquiesce()?;
+            }
             (State::RunningP2p, State::Stop) => self.migration.stop()?,
             (State::Stop, State::RunningP2p) => self.migration.start()?,
             (State::Stop, State::StopCopy) => {
@@ -258,7 +270,20 @@ impl<M: Migration> StateLock<M> {
                 fsm.resuming = Some(fd);
                 return Ok(Some(file));
             }
-            (State::StopCopy, State::Stop) => fsm.end_sessions(),
+            (State::Running, State::PreCopy) | (State::RunningP2p, State::PreCopyP2p) => {
+                let stream = self.migration.pre_copy(reinit)?;
+                let (fd, file) = data_fd::save_file::<O, _>(stream)?;
+                fsm.saving = Some(fd);
+                return Ok(Some(file));
+            }
+            (State::PreCopyP2p, State::StopCopy) => {
+                let fd = fsm.saving.as_ref().ok_or(ArcError::Undefined(EIO))?;
+                fd.with(|save| self.migration.pre_copy_done(save))??;
+                fd.wake();
+            }
+            (State::StopCopy, State::Stop)
+            | (State::PreCopy, State::Running)
+            | (State::PreCopyP2p, State::RunningP2p) => fsm.end_sessions(),
             (State::Resuming, State::Stop) => {
                 let fd = fsm.resuming.as_ref().ok_or(ArcError::Undefined(EIO))?;
                 fd.with(ResumeStream::finish)??;

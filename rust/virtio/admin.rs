@@ -176,6 +176,11 @@ impl Drop for Object {
 pub(crate) struct GetParts(Object);
 
 impl GetParts {
+    /// The device, for messages.
+    pub(crate) fn device(&self) -> &pci::Device {
+        self.0.member.device()
+    }
+
     /// The most bytes that [`get`](Self::get) may give, which is never zero.
     ///
     /// # Errors

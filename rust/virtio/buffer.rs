@@ -121,24 +121,6 @@ impl Buffer {
         self.capacity() - self.pieces.last().map_or(0, KVec::len)
     }
 
-    /// Copies bytes from `offset` on to `out`, as many as there are or fit.
-    pub(crate) fn copy_to(&self, mut offset: usize, out: &mut [u8]) -> usize {
-        let mut done = 0;
-        let mut left = self.len.saturating_sub(offset);
-        for piece in &self.pieces {
-            if offset >= piece.len() {
-                offset -= piece.len();
-                continue;
-            }
-            let count = (piece.len() - offset).min(out.len() - done).min(left);
-            out[done..done + count].copy_from_slice(&piece[offset..offset + count]);
-            done += count;
-            left -= count;
-            offset = 0;
-        }
-        done
-    }
-
     /// The bytes, in pieces.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let mut left = self.len;

@@ -13,6 +13,7 @@ mod admin;
 mod buffer;
 
 pub(crate) use admin::{
+    GetParts,
     Member,
     SetParts, //
 };

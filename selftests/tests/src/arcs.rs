@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Fixture `arcs`: the state machine, every pair of states.
 //!
-//! The tables were transcribed from the comment above `enum
+//! The table was transcribed from the comment above `enum
 //! vfio_device_mig_state` in include/uapi/linux/vfio.h, not from the kernel's
-//! code. The C driver runs through them as well: where both drivers disagree
-//! with a table, the table is wrong.
+//! code. The C driver runs through it as well: where both drivers disagree with
+//! the table, the table is wrong.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub enum Outcome {
 }
 use Outcome::{Plain, Refused, Session};
 
-/// The columns of the tables.
+/// The columns of the table.
 const TO: [State; 8] = [
     State::Stop,
     State::Running,
@@ -48,7 +48,7 @@ const TO: [State; 8] = [
 
 /// VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY
 #[rustfmt::skip]
-const WITH_PRE_COPY: [(State, [Outcome; 8]); 7] = [
+pub const TABLE: [(State, [Outcome; 8]); 7] = [
     //                   STOP   RUNNING STOP_COPY RESUMING R_P2P  PRE_COPY PC_P2P   ERROR
     (State::Stop,       [Plain, Plain,  Session,  Session, Plain, Session, Session, Refused]),
     (State::Running,    [Plain, Plain,  Session,  Session, Plain, Session, Session, Refused]),
@@ -61,26 +61,8 @@ const WITH_PRE_COPY: [(State, [Outcome; 8]); 7] = [
     (State::PreCopyP2p, [Plain, Plain,  Plain,    Session, Plain, Plain,   Plain,   Refused]),
 ];
 
-/// VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P
-/// "Arcs touching PRE_COPY and PRE_COPY_P2P are removed"
-#[rustfmt::skip]
-const WITHOUT_PRE_COPY: [(State, [Outcome; 8]); 5] = [
-    //                   STOP   RUNNING STOP_COPY RESUMING R_P2P  PRE_COPY PC_P2P   ERROR
-    (State::Stop,       [Plain, Plain,  Session,  Session, Plain, Refused, Refused, Refused]),
-    (State::Running,    [Plain, Plain,  Session,  Session, Plain, Refused, Refused, Refused]),
-    (State::StopCopy,   [Plain, Plain,  Plain,    Session, Plain, Refused, Refused, Refused]),
-    (State::Resuming,   [Plain, Plain,  Session,  Plain,   Plain, Refused, Refused, Refused]),
-    (State::RunningP2p, [Plain, Plain,  Session,  Session, Plain, Refused, Refused, Refused]),
-];
-
-/// What the drivers claim to support.
-pub fn claimed(driver: Driver) -> Flags {
-    let both = Flags::STOP_COPY.and(Flags::P2P);
-    match driver {
-        Driver::Rs | Driver::Plain => both,
-        Driver::C => both.and(Flags::PRE_COPY),
-    }
-}
+/// What both drivers claim to support.
+const CLAIMED: Flags = Flags::STOP_COPY.and(Flags::P2P).and(Flags::PRE_COPY);
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
@@ -94,7 +76,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         suite.add("arcs", &*variant, "flags", move || {
             flags(&own, driver, access)
         });
-        for (from, row) in table(claimed(driver)) {
+        for (from, row) in &TABLE {
             let config = Arc::clone(config);
             suite.add_slow(
                 "arcs",
@@ -115,22 +97,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     }
 }
 
-/// The table for what a driver claims.
-pub fn table(flags: Flags) -> &'static [(State, [Outcome; 8])] {
-    if flags.has(Flags::PRE_COPY) {
-        &WITH_PRE_COPY
-    } else {
-        &WITHOUT_PRE_COPY
-    }
-}
-
 fn flags(config: &Config, driver: Driver, access: Access) -> Result<()> {
     let device = rig::open(config, &config.vf()?, driver, access)?;
-    expect_eq!(
-        device.migration_flags(),
-        Ok(claimed(driver)),
-        "migration flags"
-    );
+    expect_eq!(device.migration_flags(), Ok(CLAIMED), "migration flags");
     expect_eq!(
         device.state()?,
         State::Running,
@@ -278,7 +247,7 @@ fn malformed(config: &Config, driver: Driver, access: Access) -> Result<()> {
 fn data_size(config: &Config, driver: Driver, access: Access) -> Result<()> {
     let device = rig::open(config, &config.vf()?, driver, access)?;
     let stream = rig::save(&device)?;
-    for (state, _) in table(claimed(driver)) {
+    for (state, _) in &TABLE {
         let fd = enter(&device, *state, &stream)?;
         let size = device
             .data_size()

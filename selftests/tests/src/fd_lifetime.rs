@@ -90,7 +90,7 @@ fn directions(config: &Config, access: Access) -> Result<()> {
     );
     expect_eq!(
         fd.precopy(),
-        Err(Errno::ENOTTY),
+        Err(Errno::EINVAL),
         "pre-copy information without pre-copy"
     );
     rig::recover(&device)?;

@@ -14,6 +14,7 @@ mod iommu;
 mod module;
 mod no_admin;
 mod passthrough;
+mod precopy;
 mod quiet;
 mod recovery;
 mod rig;
@@ -54,6 +55,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         quiet::add(&mut suite, config);
         recovery::add(&mut suite, config);
         round_trip::add(&mut suite, config);
+        precopy::add(&mut suite, config);
         stream::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
         torture::add(&mut suite, config);

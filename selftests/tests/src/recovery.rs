@@ -9,7 +9,7 @@ use harness::pci::Function;
 use harness::vfio::{Access, Device, Space, State};
 use harness::{expect_eq, note};
 
-use crate::arcs::{claimed, enter, table};
+use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
 
@@ -48,7 +48,7 @@ fn expect_new(config: &Config, vf: &Function, device: &Device, what: &str) -> Re
 
 /// The states to leave, and a stream to load on the way.
 fn states() -> impl Iterator<Item = State> {
-    table(claimed(Driver::Rs)).iter().map(|(state, _)| *state)
+    TABLE.iter().map(|(state, _)| *state)
 }
 
 fn reset_in_every_state(config: &Config, access: Access) -> Result<()> {

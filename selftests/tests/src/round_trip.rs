@@ -41,6 +41,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         (C, Rs, StopCopy, Cdev),
         (C, Rs, PreCopy, Cdev),
         (Rs, C, StopCopy, Cdev),
+        (Rs, Rs, PreCopy, Cdev),
+        (Rs, Rs, PreCopy, Group),
+        (Rs, C, PreCopy, Cdev),
     ];
     for (from, to, mode, access) in cases {
         let name = match mode {

@@ -83,12 +83,14 @@ fn all_at_once(config: &Config, access: Access) -> Result<()> {
 
 /// Any state, from whatever state it is; gives descriptors away.
 fn move_about(device: &Device, descriptors: Sender<DataFd>) -> Result<u32> {
-    const STATES: [State; 5] = [
+    const STATES: [State; 7] = [
         State::Stop,
         State::Running,
         State::StopCopy,
         State::Resuming,
         State::RunningP2p,
+        State::PreCopy,
+        State::PreCopyP2p,
     ];
     let mut dice = Dice(0x1234_5678);
     let mut succeeded = 0;

@@ -33,11 +33,12 @@ const CONTROL: u16 = 2;
 const F_MAC: u64 = 1 << 5;
 const F_MRG_RXBUF: u64 = 1 << 15;
 const F_CTRL_VQ: u64 = 1 << 17;
+const F_CTRL_RX: u64 = 1 << 18;
 const F_CTRL_MAC_ADDR: u64 = 1 << 23;
 const F_VERSION_1: u64 = 1 << 32;
 const F_ACCESS_PLATFORM: u64 = 1 << 33;
 const WANTED: u64 =
-    F_MAC | F_MRG_RXBUF | F_CTRL_VQ | F_CTRL_MAC_ADDR | F_VERSION_1 | F_ACCESS_PLATFORM;
+    F_MAC | F_MRG_RXBUF | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR | F_VERSION_1 | F_ACCESS_PLATFORM;
 
 const ACKNOWLEDGE: u8 = 1;
 const DRIVER: u8 = 2;
@@ -45,6 +46,7 @@ const DRIVER_OK: u8 = 4;
 const FEATURES_OK: u8 = 8;
 
 const CTRL_MAC: u8 = 1;
+const CTRL_MAC_TABLE_SET: u8 = 0;
 const CTRL_MAC_ADDR_SET: u8 = 1;
 
 // Where things are in the driver's memory.
@@ -194,13 +196,33 @@ impl NetDriver {
 
     /// Changes the hardware address, if the device lets it.
     pub fn set_mac(&mut self, mac: Mac) -> Result<bool> {
+        let changed = self.configure(CTRL_MAC, CTRL_MAC_ADDR_SET, &mac)?;
+        if changed {
+            self.mac = mac;
+        }
+        Ok(changed)
+    }
+
+    /// Sets the addresses to receive beside its own, if the device lets it.
+    pub fn set_mac_table(&mut self, unicast: &[Mac]) -> Result<bool> {
+        let mut tables = (unicast.len() as u32).to_le_bytes().to_vec();
+        tables.extend(unicast.as_flattened());
+        // No multicast addresses.
+        tables.extend(0_u32.to_le_bytes());
+        self.configure(CTRL_MAC, CTRL_MAC_TABLE_SET, &tables)
+    }
+
+    /// A command on the control queue; false if there is none.
+    fn configure(&mut self, class: u8, command: u8, data: &[u8]) -> Result<bool> {
         let Some(mut ring) = self.control.take() else {
             return Ok(false);
         };
-        let accepted = self.command(&mut ring, CTRL_MAC, CTRL_MAC_ADDR_SET, &mac);
+        let accepted = self.command(&mut ring, class, command, data);
         self.control = Some(ring);
-        ensure!(accepted?, "the device refused the hardware address");
-        self.mac = mac;
+        ensure!(
+            accepted?,
+            "the device refused control command {class}.{command}"
+        );
         Ok(true)
     }
 

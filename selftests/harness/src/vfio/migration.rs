@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, FromRawFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use vfio_bindings::bindings::vfio;
 
 use super::call;
@@ -81,11 +82,18 @@ impl Flags {
     }
 }
 
+/// VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, newer than the bindings.
+const MIG_PRECOPY_INFO_V2: u32 = 12;
+/// VFIO_PRECOPY_INFO_REINIT, likewise.
+const PRECOPY_INFO_REINIT: u32 = 1;
+
 /// Answer to VFIO_MIG_GET_PRECOPY_INFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precopy {
     pub initial_bytes: u64,
     pub dirty_bytes: u64,
+    /// VFIO_PRECOPY_INFO_REINIT; means something after [`Device::precopy_v2`].
+    pub reinit: bool,
 }
 
 /// The data descriptor of one transfer session.
@@ -140,15 +148,28 @@ impl DataFd {
 
     /// How much pre-copy data is left.
     pub fn precopy(&self) -> Result<Precopy, Errno> {
+        self.precopy_of_size(size_of::<vfio::vfio_precopy_info>() as u32)
+    }
+
+    /// Like [`Self::precopy`], for an `argsz` right or wrong.
+    pub fn precopy_of_size(&self, argsz: u32) -> Result<Precopy, Errno> {
         let mut info = vfio::vfio_precopy_info {
-            argsz: size_of::<vfio::vfio_precopy_info>() as u32,
+            argsz,
             ..Default::default()
         };
         call::structure(self.0.as_fd(), call::vfio_request(21), &mut info)?;
         Ok(Precopy {
             initial_bytes: info.initial_bytes,
             dirty_bytes: info.dirty_bytes,
+            reinit: info.flags & PRECOPY_INFO_REINIT != 0,
         })
+    }
+
+    /// Whether poll(2) finds the descriptor readable, now.
+    pub fn is_readable(&self) -> Result<bool> {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).context("poll of the data descriptor")?;
+        Ok(polled[0].any().unwrap_or(false))
     }
 }
 
@@ -216,6 +237,15 @@ impl Device {
         );
         let number = u32::from_ne_bytes([a, b, c, d]);
         State::from_number(number).with_context(|| format!("state {number} does not exist"))
+    }
+
+    /// Opts in to VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2.
+    pub fn precopy_v2(&self) -> Result<(), Errno> {
+        self.feature(
+            vfio::VFIO_DEVICE_FEATURE_SET | MIG_PRECOPY_INFO_V2,
+            FEATURE_HEADER as u32,
+            &mut [],
+        )
     }
 
     /// The estimated size of a stop-copy stream.
