@@ -2,9 +2,11 @@
 /* Input of bindgen for rust/abi.rs. */
 #include <linux/hrtimer_types.h>
 #include <linux/anon_inodes.h>
+#include <linux/crc32.h>
 #include <linux/scatterlist.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/virtio_pci_admin.h>
 #include <uapi/linux/vfio.h>
 #include <uapi/linux/virtio_pci.h>
 #include "helpers.h"
+#include "uapi/virtio_vfio_pci_rs.h"

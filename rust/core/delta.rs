@@ -9,8 +9,8 @@
 //! with other parts is sent whole.
 
 use super::parts::{
-    HEADER_LEN, //
     Header,
+    HEADER_LEN, //
 };
 
 /// The parts of a context, header and value each. Ends early where the framing

@@ -7,34 +7,54 @@
 //! current header, so that what the loading side allocates follows the bytes
 //! that have arrived and never what a header merely announces.
 
-use super::parts;
-use super::record::{
-    FLAG_OPTIONAL,
-    HEADER_LEN,
-    Header,
-    TAG_DEVICE_DATA, //
+use super::{
+    features::Features,
+    identity::{
+        End,
+        Identity,
+        IdentityError,
+        END_LEN,
+        MAX_LEN, //
+    },
+    load_error::LoadError,
+    parts,
+    record::{
+        Header,
+        FLAG_OPTIONAL,
+        HEADER_LEN,
+        TAG_DEVICE_DATA,
+        TAG_END,
+        TAG_IDENTITY, //
+    },
+    seal::{
+        Crc32c,
+        Seal, //
+    }, //
 };
 
-/// Why a stream is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadError {
-    /// A record with a tag or flags this loader does not know, not marked optional.
-    UnknownRecord(Header),
-    /// A device data record without content.
-    EmptyRecord,
-    /// A device data record larger than any context of this device.
-    Oversize {
-        /// Size of the record's content in bytes.
-        size: u64,
-        /// Size of the largest context in bytes.
-        limit: u64,
-    },
-    /// The parts in a device data record do not add up to it.
-    Parts(parts::PartsError),
-    /// The stream ended inside a record.
-    Truncated,
-    /// The stream ended before any device data.
-    NoData,
+/// The device that is to be loaded.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Size in bytes of its largest context.
+    pub limit: u64,
+    /// Virtio device type.
+    pub device_type: u16,
+    /// Features that it offers, if it says.
+    pub offered: Option<Features>,
+    /// How checksums are made.
+    pub crc32c: Crc32c,
+}
+
+impl Target {
+    fn check_features(&self, negotiated: &Features) -> Result<(), LoadError> {
+        match self
+            .offered
+            .and_then(|offered| negotiated.first_not_in(&offered))
+        {
+            Some(bit) => Err(LoadError::Feature(bit)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the next bytes of the stream are.
@@ -44,6 +64,8 @@ pub enum Next {
     Header(usize),
     /// This many bytes of device data, not zero.
     Data(u64),
+    /// This many bytes of a record for the loader alone, not zero.
+    Control(usize),
     /// This many bytes of an optional record, not zero, to be dropped.
     Skip(u64),
 }
@@ -59,6 +81,12 @@ pub enum Progress {
     DataComplete,
 }
 
+#[derive(Clone, Copy)]
+enum Control {
+    Identity,
+    End,
+}
+
 enum State {
     Header {
         bytes: [u8; HEADER_LEN],
@@ -67,6 +95,12 @@ enum State {
     Data {
         left: u64,
         parts: parts::Checker,
+    },
+    Control {
+        kind: Control,
+        bytes: [u8; MAX_LEN],
+        filled: usize,
+        size: usize,
     },
     Skip {
         left: u64,
@@ -86,18 +120,29 @@ impl State {
 /// Once it has refused a stream it refuses every further byte with the same
 /// error.
 pub struct Loader {
-    limit: u64,
+    target: Target,
     state: State,
+    seal: Seal,
     data_records: u64,
+    /// The stream began with an identity: it must have an end.
+    identified: bool,
+    /// The end record is complete.
+    ended: bool,
+    /// Parts that the next device data record has, if that was announced.
+    announced_parts: Option<u32>,
 }
 
 impl Loader {
-    /// A loader for a device whose largest context has `limit` bytes.
-    pub const fn new(limit: u64) -> Self {
+    /// A loader for a device.
+    pub const fn new(target: Target) -> Self {
         Self {
-            limit,
+            target,
             state: State::START,
+            seal: Seal::new(target.crc32c),
             data_records: 0,
+            identified: false,
+            ended: false,
+            announced_parts: None,
         }
     }
 
@@ -110,6 +155,7 @@ impl Loader {
         match self.state {
             State::Header { filled, .. } => Ok(Next::Header(HEADER_LEN - filled)),
             State::Data { left, .. } => Ok(Next::Data(left)),
+            State::Control { filled, size, .. } => Ok(Next::Control(size - filled)),
             State::Skip { left } => Ok(Next::Skip(left)),
             State::Failed(error) => Err(error),
         }
@@ -129,26 +175,59 @@ impl Loader {
     fn try_take(&mut self, input: &[u8]) -> Result<Progress, LoadError> {
         match &mut self.state {
             State::Header { bytes, filled } => {
-                let n = input.len().min(HEADER_LEN - *filled);
-                bytes[*filled..*filled + n].copy_from_slice(&input[..n]);
-                *filled += n;
-                if *filled < HEADER_LEN {
+                if !fill(bytes, filled, input) {
                     return Ok(Progress::More);
                 }
-                let header = Header::decode(bytes);
-                self.begin(header)
+                let bytes = *bytes;
+                let header = Header::decode(&bytes);
+                let progress = self.begin(header)?;
+                // The end record seals all that is before it.
+                if header.tag != TAG_END {
+                    self.seal.add(&bytes);
+                    self.seal.count_record();
+                }
+                Ok(progress)
             }
             State::Data { left, parts } => {
+                self.seal.add(input);
                 parts.push(input).map_err(LoadError::Parts)?;
                 *left = left.saturating_sub(input.len() as u64);
                 if *left > 0 {
                     return Ok(Progress::More);
                 }
+                let (found, negotiated) = (parts.count(), parts.negotiated());
+                if let Some(negotiated) = negotiated {
+                    self.target.check_features(&negotiated)?;
+                }
+                if let Some(announced) = self.announced_parts.take() {
+                    if announced != found {
+                        return Err(LoadError::PartCount { announced, found });
+                    }
+                }
                 self.state = State::START;
                 self.data_records += 1;
                 Ok(Progress::DataComplete)
             }
+            State::Control {
+                kind,
+                bytes,
+                filled,
+                size,
+            } => {
+                let content = bytes.get_mut(..*size).unwrap_or_default();
+                if !fill(content, filled, input) {
+                    return Ok(Progress::More);
+                }
+                let (kind, bytes, size) = (*kind, *bytes, *size);
+                self.state = State::START;
+                match kind {
+                    Control::Identity => self.identity(bytes.get(..size).unwrap_or_default())?,
+                    Control::End => self.end(&bytes)?,
+                }
+                Ok(Progress::More)
+            }
             State::Skip { left } => {
+                self.seal.add(input);
                 *left = left.saturating_sub(input.len() as u64);
                 if *left == 0 {
                     self.state = State::START;
@@ -160,54 +239,107 @@ impl Loader {
     }
 
     fn begin(&mut self, header: Header) -> Result<Progress, LoadError> {
-        let size = header.size;
-        match header {
-            Header {
-                tag: TAG_DEVICE_DATA,
-                flags: 0,
-                ..
-            } => {
-                if size == 0 {
-                    return Err(LoadError::EmptyRecord);
-                }
-                if size > self.limit {
-                    return Err(LoadError::Oversize {
-                        size,
-                        limit: self.limit,
-                    });
-                }
-                self.state = State::Data {
-                    left: size,
-                    parts: parts::Checker::new(size),
-                };
-                Ok(Progress::DataAhead(size))
-            }
-            Header {
-                tag,
-                flags: FLAG_OPTIONAL,
-                ..
-            } if tag != TAG_DEVICE_DATA => {
-                self.state = if size == 0 {
+        if self.ended {
+            return Err(LoadError::BehindEnd);
+        }
+        match (header.tag, header.flags) {
+            (TAG_DEVICE_DATA, 0) => self.begin_data(header.size),
+            (TAG_IDENTITY, FLAG_OPTIONAL) => self.begin_control(Control::Identity, header.size),
+            (TAG_END, FLAG_OPTIONAL) => self.begin_control(Control::End, header.size),
+            (tag, FLAG_OPTIONAL) if tag != TAG_DEVICE_DATA => {
+                self.state = if header.size == 0 {
                     State::START
                 } else {
-                    State::Skip { left: size }
+                    State::Skip { left: header.size }
                 };
                 Ok(Progress::More)
             }
-            _ => Err(LoadError::UnknownRecord(header)),
+            (_, 0) => Err(LoadError::UnknownRecord(header)),
+            _ => Err(LoadError::Flags(header)),
         }
+    }
+
+    fn begin_data(&mut self, size: u64) -> Result<Progress, LoadError> {
+        if size == 0 {
+            return Err(LoadError::EmptyRecord);
+        }
+        let limit = self.target.limit;
+        if size > limit {
+            return Err(LoadError::Oversize { size, limit });
+        }
+        self.state = State::Data {
+            left: size,
+            parts: parts::Checker::new(size),
+        };
+        Ok(Progress::DataAhead(size))
+    }
+
+    fn begin_control(&mut self, kind: Control, size: u64) -> Result<Progress, LoadError> {
+        let malformed = LoadError::Identity(IdentityError::Malformed);
+        let size = usize::try_from(size).map_err(|_| malformed)?;
+        let fits = match kind {
+            Control::Identity => (1..=MAX_LEN).contains(&size),
+            Control::End => size == END_LEN,
+        };
+        if !fits {
+            return Err(malformed);
+        }
+        self.state = State::Control {
+            kind,
+            bytes: [0; MAX_LEN],
+            filled: 0,
+            size,
+        };
+        Ok(Progress::More)
+    }
+
+    fn identity(&mut self, content: &[u8]) -> Result<(), LoadError> {
+        self.seal.add(content);
+        let identity = Identity::decode(content).map_err(LoadError::Identity)?;
+        let device = self.target.device_type;
+        if identity.device_type != device {
+            return Err(LoadError::DeviceType {
+                stream: identity.device_type,
+                device,
+            });
+        }
+        self.target.check_features(&identity.features)?;
+        self.identified = true;
+        self.announced_parts = Some(identity.parts);
+        Ok(())
+    }
+
+    fn end(&mut self, bytes: &[u8; MAX_LEN]) -> Result<(), LoadError> {
+        let content = bytes.first_chunk::<END_LEN>().ok_or(LoadError::Truncated)?;
+        let end = End::decode(content);
+        let found = self.seal.records();
+        if end.records != found {
+            return Err(LoadError::RecordCount {
+                announced: end.records,
+                found,
+            });
+        }
+        if end.checksum != self.seal.checksum() {
+            return Err(LoadError::Checksum);
+        }
+        self.ended = true;
+        Ok(())
     }
 
     /// Whether the stream may end here.
     ///
     /// # Errors
     ///
-    /// Why it may not: refused earlier, inside a record, or without data.
+    /// Why it may not: refused earlier, inside a record, without data, or
+    /// without the end that it must have.
     pub fn finish(&self) -> Result<(), LoadError> {
         match self.state {
             State::Failed(error) => Err(error),
-            State::Header { filled: 0, .. } if self.data_records > 0 => Ok(()),
-            State::Header { filled: 0, .. } => Err(LoadError::NoData),
+            State::Header { filled: 0, .. } if self.data_records == 0 => Err(LoadError::NoData),
+            State::Header { filled: 0, .. } if self.identified && !self.ended => {
+                Err(LoadError::NoEnd)
+            }
+            State::Header { filled: 0, .. } => Ok(()),
             _ => Err(LoadError::Truncated),
         }
     }
@@ -218,9 +350,28 @@ impl Loader {
     }
 }
 
+/// Fills `bytes` with `input`; whether they are full now.
+fn fill(bytes: &mut [u8], filled: &mut usize, input: &[u8]) -> bool {
+    let room = bytes.get_mut(*filled..).unwrap_or_default();
+    let n = input.len().min(room.len());
+    room[..n].copy_from_slice(&input[..n]);
+    *filled += n;
+    *filled == bytes.len()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::seal::slow_crc32c;
     use super::*;
+
+    fn target(limit: u64) -> Target {
+        Target {
+            limit,
+            device_type: 1,
+            offered: Some(Features::from_bytes(&[0x0f])),
+            crc32c: slow_crc32c,
+        }
+    }
 
     fn record(flags: u32, tag: u32, content: &[u8]) -> Vec<u8> {
         let header = Header {
@@ -239,13 +390,13 @@ mod tests {
 
     /// Feeds `stream` in steps of `step` bytes; gives the data of every complete record.
     fn load(stream: &[u8], step: usize, limit: u64) -> Result<Vec<Vec<u8>>, LoadError> {
-        let mut loader = Loader::new(limit);
+        let mut loader = Loader::new(target(limit));
         let (mut records, mut current) = (Vec::new(), Vec::new());
         for mut chunk in stream.chunks(step) {
             while !chunk.is_empty() {
                 let next = loader.next()?;
                 let want = match next {
-                    Next::Header(n) => n as u64,
+                    Next::Header(n) | Next::Control(n) => n as u64,
                     Next::Data(n) | Next::Skip(n) => n,
                 };
                 let n = chunk.len().min(want as usize);
@@ -303,12 +454,15 @@ mod tests {
 
     #[test]
     fn unknown_mandatory_tag_and_flags_are_refused() {
-        for (flags, tag) in [(0, 1), (2, 0), (3, 5), (FLAG_OPTIONAL, TAG_DEVICE_DATA)] {
-            let stream = record(flags, tag, b"0123456789");
-            assert!(
-                matches!(load(&stream, 64, 4096), Err(LoadError::UnknownRecord(_))),
-                "flags {flags} tag {tag}"
-            );
+        let header = |flags, tag| Header {
+            size: 10,
+            flags,
+            tag,
+        };
+        let load = |flags, tag| load(&record(flags, tag, b"0123456789"), 64, 4096);
+        assert_eq!(load(0, 1), Err(LoadError::UnknownRecord(header(0, 1))));
+        for (flags, tag) in [(2, 0), (3, 5), (FLAG_OPTIONAL, TAG_DEVICE_DATA)] {
+            assert_eq!(load(flags, tag), Err(LoadError::Flags(header(flags, tag))));
         }
     }
 
@@ -335,7 +489,7 @@ mod tests {
             flags: FLAG_OPTIONAL,
             tag: 9,
         };
-        let mut loader = Loader::new(100);
+        let mut loader = Loader::new(target(100));
         assert_eq!(loader.take(&header.encode()), Ok(Progress::More));
         assert_eq!(loader.next(), Ok(Next::Skip(u64::MAX)));
         assert_eq!(loader.take(&[0; 64]), Ok(Progress::More));
@@ -344,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_final() {
-        let mut loader = Loader::new(100);
+        let mut loader = Loader::new(target(100));
         let error = LoadError::EmptyRecord;
         assert_eq!(loader.take(&Header::device_data(0).encode()), Err(error));
         assert_eq!(loader.next(), Err(error));
@@ -360,5 +514,164 @@ mod tests {
             load(&record(0, TAG_DEVICE_DATA, &content), 64, 4096),
             Err(LoadError::Parts(parts::PartsError::PartTooLong))
         );
+    }
+
+    fn identity(device_type: u16, parts: u32, features: &[u8]) -> Vec<u8> {
+        let identity = Identity {
+            device_type,
+            parts,
+            features: Features::from_bytes(features),
+        };
+        let (bytes, len) = identity.encode();
+        record(FLAG_OPTIONAL, TAG_IDENTITY, &bytes[..len])
+    }
+
+    /// The stream with its end record, which counts `records`.
+    fn ended(records: u64, stream: &[Vec<u8>]) -> Vec<u8> {
+        let stream = stream.concat();
+        let mut seal = Seal::new(slow_crc32c);
+        seal.add(&stream);
+        let end = End {
+            records,
+            checksum: seal.checksum(),
+        };
+        [stream, record(FLAG_OPTIONAL, TAG_END, &end.encode())].concat()
+    }
+
+    #[test]
+    fn a_sealed_stream_loads_in_any_segmentation() {
+        let (first, second) = (parts(5), parts(0));
+        let stream = ended(
+            4,
+            &[
+                identity(1, 1, &[3]),
+                record(0, TAG_DEVICE_DATA, &first),
+                record(FLAG_OPTIONAL, 77, b"later"),
+                record(0, TAG_DEVICE_DATA, &second),
+            ],
+        );
+        for step in 1..=stream.len() {
+            assert_eq!(
+                load(&stream, step, 4096),
+                Ok(vec![first.clone(), second.clone()]),
+                "step {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_identity_promises_an_end() {
+        let stream = [identity(1, 1, &[]), record(0, TAG_DEVICE_DATA, &parts(1))].concat();
+        assert_eq!(load(&stream, 9, 4096), Err(LoadError::NoEnd));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_sealed_stream_is_noticed() {
+        let stream = ended(2, &[identity(1, 1, &[3]), record(0, 0, &parts(6))]);
+        // The end's last four bytes are unused.
+        for bit in 0..8 * (stream.len() - 4) {
+            let mut other = stream.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(load(&other, 16, 4096).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_wrong_device_is_told_before_any_data() {
+        let load = |stream: &[u8]| Loader::new(target(4096)).take_all(stream);
+        assert_eq!(
+            load(&identity(2, 1, &[])),
+            Err(LoadError::DeviceType {
+                stream: 2,
+                device: 1
+            })
+        );
+        assert_eq!(load(&identity(1, 1, &[0x1f])), Err(LoadError::Feature(4)));
+        assert_eq!(
+            load(&identity(1, 1, &[1, 0, 0, 0, 0, 0, 0, 0, 1])),
+            Err(LoadError::Feature(64))
+        );
+    }
+
+    impl Loader {
+        fn take_all(&mut self, mut stream: &[u8]) -> Result<(), LoadError> {
+            while !stream.is_empty() {
+                let n = match self.next()? {
+                    Next::Header(n) | Next::Control(n) => n,
+                    Next::Data(n) | Next::Skip(n) => n as usize,
+                };
+                let (head, rest) = stream.split_at(n.min(stream.len()));
+                self.take(head)?;
+                stream = rest;
+            }
+            self.finish()
+        }
+    }
+
+    #[test]
+    fn features_in_the_data_count_without_identity() {
+        let mut content = parts(8);
+        content[..2].copy_from_slice(&parts::DRV_FEATURES.to_le_bytes());
+        content[16] = 0x41;
+        assert_eq!(
+            load(&record(0, TAG_DEVICE_DATA, &content), 3, 4096),
+            Err(LoadError::Feature(6))
+        );
+        content[16] = 1;
+        assert!(load(&record(0, TAG_DEVICE_DATA, &content), 3, 4096).is_ok());
+        let mut any = Loader::new(Target {
+            offered: None,
+            ..target(4096)
+        });
+        content[16] = 0x41;
+        assert_eq!(any.take_all(&record(0, TAG_DEVICE_DATA, &content)), Ok(()));
+    }
+
+    #[test]
+    fn counts_must_agree() {
+        let data = || record(0, TAG_DEVICE_DATA, &parts(1));
+        assert_eq!(
+            load(&ended(2, &[identity(1, 2, &[]), data()]), 64, 4096),
+            Err(LoadError::PartCount {
+                announced: 2,
+                found: 1
+            })
+        );
+        assert_eq!(
+            load(&ended(3, &[identity(1, 1, &[]), data()]), 64, 4096),
+            Err(LoadError::RecordCount {
+                announced: 3,
+                found: 2
+            })
+        );
+        // The second record is a delta, of any number of parts.
+        assert!(load(&ended(3, &[identity(1, 1, &[]), data(), data()]), 64, 4096).is_ok());
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let data = || record(0, TAG_DEVICE_DATA, &parts(1));
+        let stream = [ended(1, &[data()]), data()].concat();
+        assert_eq!(load(&stream, 64, 4096), Err(LoadError::BehindEnd));
+    }
+
+    #[test]
+    fn records_of_ours_have_their_sizes() {
+        let malformed = Err(LoadError::Identity(IdentityError::Malformed));
+        for (tag, size) in [
+            (TAG_IDENTITY, 0),
+            (TAG_IDENTITY, MAX_LEN as u64 + 1),
+            (TAG_IDENTITY, u64::MAX),
+            (TAG_END, 0),
+            (TAG_END, END_LEN as u64 - 1),
+            (TAG_END, END_LEN as u64 + 1),
+        ] {
+            let mut loader = Loader::new(target(4096));
+            assert_eq!(
+                loader.take_all(&Header::optional(tag, size).encode()),
+                malformed,
+                "tag {tag:#x}, size {size}"
+            );
+        }
     }
 }

@@ -8,7 +8,11 @@
 
 pub mod admin_status;
 pub mod delta;
+pub mod features;
+pub mod identity;
 pub mod load;
+pub mod load_error;
 pub mod parts;
 pub mod precopy;
 pub mod record;
+pub mod seal;

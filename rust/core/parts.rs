@@ -3,8 +3,24 @@
 //! Virtio device parts: the framing inside a device data record.
 //!
 //! A part is a 16-byte header and `length` bytes of value (virtio 1.4, 2.13.8,
-//! "Device parts"). What a value means is the device's business; that the parts
-//! fill their record exactly is ours, and is checked as the bytes arrive.
+//! "Device parts"). What a value means is the device's business, but for the
+//! features; that the parts fill their record exactly and come in the order of
+//! the specification is ours, and is checked as the bytes arrive.
+
+use super::features::{
+    Features,
+    WORDS, //
+};
+
+/// Part type: the features that the device offers.
+pub const DEV_FEATURES: u16 = 0x100;
+
+/// Part type: the features that were negotiated.
+pub const DRV_FEATURES: u16 = 0x101;
+
+/// Part types that every device type has, in the order in which they are got
+/// and set. Where the others stand is not said.
+const COMMON: core::ops::RangeInclusive<u16> = 0x100..=0x105;
 
 /// Length of a part header in bytes.
 pub const HEADER_LEN: usize = 16;
@@ -42,9 +58,11 @@ pub enum PartsError {
     TruncatedHeader,
     /// A part's value is longer than what is left of the record.
     PartTooLong,
+    /// A part of this type stands behind one of a later type.
+    OutOfOrder(u16),
 }
 
-/// Checks the framing of parts as their bytes arrive, in constant space.
+/// Checks the parts of a record as their bytes arrive, in constant space.
 pub struct Checker {
     /// Bytes of the record that have not been seen.
     left: u64,
@@ -52,6 +70,14 @@ pub struct Checker {
     filled: usize,
     /// Bytes of the current part's value that have not been seen.
     value_left: u64,
+    count: u32,
+    /// Type of the last part with a [`COMMON`] one.
+    last_common: u16,
+    /// Value of the part with the negotiated features.
+    negotiated: [u8; 8 * WORDS],
+    /// Bytes of `negotiated` that have been seen.
+    negotiated_len: Option<usize>,
+    in_negotiated: bool,
 }
 
 impl Checker {
@@ -62,7 +88,53 @@ impl Checker {
             header: [0; HEADER_LEN],
             filled: 0,
             value_left: 0,
+            count: 0,
+            last_common: 0,
+            negotiated: [0; 8 * WORDS],
+            negotiated_len: None,
+            in_negotiated: false,
         }
+    }
+
+    /// Number of parts that have begun.
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The negotiated features, if the record has a part with them.
+    pub fn negotiated(&self) -> Option<Features> {
+        let bytes = self.negotiated.get(..self.negotiated_len?)?;
+        Some(Features::from_bytes(bytes))
+    }
+
+    fn begin(&mut self, header: Header) -> Result<(), PartsError> {
+        let part_type = header.part_type;
+        self.value_left = u64::from(header.length);
+        if self.value_left > self.left {
+            return Err(PartsError::PartTooLong);
+        }
+        if COMMON.contains(&part_type) {
+            if part_type < self.last_common {
+                return Err(PartsError::OutOfOrder(part_type));
+            }
+            self.last_common = part_type;
+        }
+        self.in_negotiated = part_type == DRV_FEATURES;
+        if self.in_negotiated {
+            self.negotiated_len = Some(0);
+        }
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    fn value(&mut self, bytes: &[u8]) {
+        let Some(filled) = self.negotiated_len.filter(|_| self.in_negotiated) else {
+            return;
+        };
+        let room = self.negotiated.get_mut(filled..).unwrap_or_default();
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        self.negotiated_len = Some(filled + n);
     }
 
     /// Takes the next bytes of the record; the caller passes no more in all
@@ -70,14 +142,16 @@ impl Checker {
     ///
     /// # Errors
     ///
-    /// As soon as the framing cannot be right any more.
+    /// As soon as the parts cannot be right any more.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), PartsError> {
         while !bytes.is_empty() {
             if self.value_left > 0 {
                 let n = usize::try_from(self.value_left)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
-                bytes = &bytes[n..];
+                let (value, rest) = bytes.split_at(n);
+                self.value(value);
+                bytes = rest;
                 self.value_left -= n as u64;
                 self.left = self.left.saturating_sub(n as u64);
                 continue;
@@ -95,28 +169,32 @@ impl Checker {
 
             if self.filled == HEADER_LEN {
                 self.filled = 0;
-                self.value_left = u64::from(Header::decode(&self.header).length);
-                if self.value_left > self.left {
-                    return Err(PartsError::PartTooLong);
-                }
+                self.begin(Header::decode(&self.header))?;
             }
         }
         Ok(())
     }
 }
 
-/// Checks the framing of parts that are all there, in pieces.
+/// Checks parts that are all there, in pieces; gives what was learnt from them.
 ///
 /// # Errors
 ///
-/// Where the framing is wrong first.
-pub fn check<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<(), PartsError> {
+/// What is wrong first.
+pub fn check<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Checker, PartsError> {
     let size = pieces.clone().map(|piece| piece.len() as u64).sum();
     let mut checker = Checker::new(size);
     for piece in pieces {
         checker.push(piece)?;
     }
-    Ok(())
+    Ok(checker)
+}
+
+/// The features that the device with this context offers, if it says.
+pub fn offered(context: &[u8]) -> Option<Features> {
+    super::delta::Parts::new(context)
+        .find(|(header, _)| Header::decode(header).part_type == DEV_FEATURES)
+        .map(|(_, part)| Features::from_bytes(part.get(HEADER_LEN..).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -132,7 +210,7 @@ mod tests {
     }
 
     fn check(record: &[u8], step: usize) -> Result<(), PartsError> {
-        super::check(record.chunks(step))
+        super::check(record.chunks(step)).map(|_| ())
     }
 
     #[test]
@@ -174,5 +252,57 @@ mod tests {
         for step in [1, 7, 100] {
             assert_eq!(check(&record, step), Err(PartsError::TruncatedHeader));
         }
+    }
+
+    #[test]
+    fn common_parts_have_an_order() {
+        let sequence = |types: &[u16]| {
+            check(
+                &types
+                    .iter()
+                    .flat_map(|&t| part(t, b"v"))
+                    .collect::<Vec<_>>(),
+                5,
+            )
+        };
+        assert_eq!(
+            sequence(&[0x100, 0x101, 0x102, 0x102, 0x104, 0x105]),
+            Ok(())
+        );
+        assert_eq!(sequence(&[0x101, 0x200, 0x104]), Ok(()));
+        assert_eq!(
+            sequence(&[0x104, 0x103]),
+            Err(PartsError::OutOfOrder(0x103))
+        );
+        assert_eq!(
+            sequence(&[0x101, 0x200, 0x100]),
+            Err(PartsError::OutOfOrder(0x100))
+        );
+    }
+
+    #[test]
+    fn features_are_found() {
+        let record = [
+            part(DEV_FEATURES, &[0xff; 16]),
+            part(DRV_FEATURES, &[3; 16]),
+            part(0x103, &[9; 8]),
+        ]
+        .concat();
+        for step in [1, 5, 100] {
+            let checker = super::check(record.chunks(step)).unwrap();
+            assert_eq!(checker.count(), 3);
+            assert_eq!(checker.negotiated(), Some(Features::from_bytes(&[3; 16])));
+        }
+        assert_eq!(offered(&record), Some(Features::from_bytes(&[0xff; 16])));
+        assert_eq!(offered(&part(0x103, &[1])), None);
+        let none = part(0x103, &[1]);
+        assert_eq!(
+            super::check([&none[..]].into_iter()).unwrap().negotiated(),
+            None
+        );
+        // Longer than what is kept.
+        let long = part(DRV_FEATURES, &[0xff; 8 * WORDS + 40]);
+        let checker = super::check(long.chunks(7)).unwrap();
+        assert_eq!(checker.negotiated().unwrap().words(), [u64::MAX; WORDS]);
     }
 }

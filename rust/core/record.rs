@@ -16,6 +16,12 @@ pub const FLAG_OPTIONAL: u32 = 1 << 0;
 /// Tag: the content is a sequence of virtio device parts.
 pub const TAG_DEVICE_DATA: u32 = 0;
 
+/// Tag of an optional record: an [`Identity`](super::identity::Identity).
+pub const TAG_IDENTITY: u32 = u32::from_le_bytes(*b"VVP1");
+
+/// Tag of an optional record: an [`End`](super::identity::End).
+pub const TAG_END: u32 = u32::from_le_bytes(*b"VVP2");
+
 /// A record header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -34,6 +40,15 @@ impl Header {
             size,
             flags: 0,
             tag: TAG_DEVICE_DATA,
+        }
+    }
+
+    /// The header of an optional record.
+    pub const fn optional(tag: u32, size: u64) -> Self {
+        Self {
+            size,
+            flags: FLAG_OPTIONAL,
+            tag,
         }
     }
 

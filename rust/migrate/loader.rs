@@ -3,15 +3,21 @@
 //! The incoming stream: each device data record goes to the device when it is
 //! whole.
 
+use super::{
+    context::Context,
+    outgoing::crc32c,
+    Objects, //
+};
 use crate::{
     logic::{
         load::{
             self,
-            LoadError,
             Next,
-            Progress, //
+            Progress,
+            Target, //
         },
-        record::HEADER_LEN, //
+        load_error::LoadError,
+        parts, //
     },
     vfio::{
         self,
@@ -45,13 +51,21 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// ENOMEM, or what the device answers.
-    pub(super) fn new(member: &Arc<Member>) -> Result<Self> {
-        let limit = member.get_parts()?.max_size()?;
+    /// As [`Context::read`].
+    pub(super) fn new(member: &Arc<Member>, objects: &Objects) -> Result<Self> {
+        let (limit, context) = objects.with_get(|device| {
+            let limit = device.max_size()?;
+            Ok((limit, Context::read_within(device, limit)?))
+        })?;
         Ok(Self {
             target: member.set_parts()?,
             member: member.clone(),
-            parser: load::Loader::new(limit.into()),
+            parser: load::Loader::new(Target {
+                limit: limit.into(),
+                device_type: member.device_type(),
+                offered: parts::offered(&context.bytes),
+                crc32c,
+            }),
             record: Buffer::new(),
             refused: None,
         })
@@ -59,37 +73,17 @@ impl Loader {
 
     /// Says why the stream is refused, and with which errno.
     fn explain(&self, error: LoadError) -> Error {
-        let device = self.member.device();
-        match error {
-            LoadError::UnknownRecord(header) => dev_warn!(
-                device,
-                "migration stream: unknown mandatory record (tag {}, flags {:#x})\n",
-                header.tag,
-                header.flags
-            ),
-            LoadError::EmptyRecord => {
-                dev_warn!(
-                    device,
-                    "migration stream: device data record without data\n"
-                )
-            }
-            LoadError::Oversize { size, limit } => dev_warn!(
-                device,
-                "migration stream: record of {} bytes, the device has at most {}\n",
-                size,
-                limit
-            ),
-            LoadError::Parts(_) => dev_warn!(
-                device,
-                "migration stream: device parts do not add up to their record\n"
-            ),
-            LoadError::Truncated => {
-                dev_warn!(device, "migration stream: ends inside a record\n")
-            }
-            LoadError::NoData => dev_warn!(device, "migration stream: has no device data\n"),
-        }
-        EINVAL
+        dev_warn!(
+            self.member.device(),
+            "migration stream: {}\n",
+            core::format_args!("{error}")
+        );
+        errno(error)
     }
+}
+
+fn errno(error: LoadError) -> Error {
+    Error::from_errno(-error.errno())
 }
 
 impl vfio::ResumeStream for Loader {
@@ -99,9 +93,9 @@ impl vfio::ResumeStream for Loader {
         }
         while !bytes.is_empty() {
             // Said when it was refused; saying it again is for nobody's benefit.
-            let next = self.parser.next().map_err(|_| EINVAL)?;
+            let next = self.parser.next().map_err(errno)?;
             let want = match next {
-                Next::Header(count) => count.min(HEADER_LEN),
+                Next::Header(count) | Next::Control(count) => count,
                 Next::Data(count) | Next::Skip(count) => {
                     usize::try_from(count).unwrap_or(usize::MAX)
                 }
@@ -135,10 +129,8 @@ impl vfio::ResumeStream for Loader {
         match self.parser.finish() {
             Ok(()) => Ok(()),
             // The rest may still come.
-            Err(error @ (LoadError::Truncated | LoadError::NoData)) => {
-                Err(ArcError::Unchanged(self.explain(error)))
-            }
-            Err(_) => Err(ArcError::Undefined(EINVAL)),
+            Err(error) if error.is_premature_end() => Err(ArcError::Unchanged(self.explain(error))),
+            Err(error) => Err(ArcError::Undefined(errno(error))),
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Migration of a virtio virtual function: the arcs of VFIO's state machine in
 //! terms of virtio's device parts commands.
 
+mod context;
 mod loader;
+mod objects;
+mod outgoing;
 mod params;
 mod saver;
 
@@ -27,6 +30,7 @@ use kernel::{
     }, //
 };
 use loader::Loader;
+use objects::Objects;
 use saver::Saver;
 
 /// The driver.
@@ -46,16 +50,22 @@ impl vfio::Driver for VirtioVf {
                 "no live migration: no PF with an admin virtqueue and device parts commands\n"
             );
         }
-        Ok(member.map(|member| Migration {
-            member,
-            may_be_stopped: Atomic::new(false),
-        }))
+        member
+            .map(|member| {
+                Ok(Migration {
+                    objects: Objects::new(&member)?,
+                    member,
+                    may_be_stopped: Atomic::new(false),
+                })
+            })
+            .transpose()
     }
 }
 
 /// Migration of one virtual function.
 pub(crate) struct Migration {
     member: Arc<virtio::Member>,
+    objects: Objects,
     /// False only if we know the device to be out of stopped mode. Changes with
     /// the state lock held.
     may_be_stopped: Atomic<bool>,
@@ -95,7 +105,12 @@ impl vfio::Migration for Migration {
         self.leave_stopped_mode();
     }
 
+    fn closed(&self) {
+        self.objects.clear();
+    }
+
     fn reset_done(&self) {
+        self.objects.clear();
         if self.may_be_stopped.load(Relaxed) {
             self.leave_stopped_mode();
         }
@@ -120,11 +135,11 @@ impl vfio::Migration for Migration {
     }
 
     fn save(&self) -> Result<Saver, ArcError> {
-        Ok(Saver::stopped(&self.member)?)
+        Ok(Saver::stopped(&self.objects)?)
     }
 
     fn pre_copy(&self, reinit: bool) -> Result<Saver, ArcError> {
-        Ok(Saver::running(&self.member, reinit)?)
+        Ok(Saver::running(&self.objects, reinit)?)
     }
 
     fn pre_copy_done(&self, saver: &mut Saver) -> Result<(), ArcError> {
@@ -132,13 +147,13 @@ impl vfio::Migration for Migration {
     }
 
     fn resume(&self) -> Result<Loader, ArcError> {
-        Ok(Loader::new(&self.member)?)
+        Ok(Loader::new(&self.member, &self.objects)?)
     }
 
     fn data_size(&self, saving: Option<&mut Saver>) -> Result<u64> {
         match saving {
             Some(saver) => saver.stop_copy_size(),
-            None => saver::estimate(&self.member),
+            None => saver::estimate(&self.objects),
         }
     }
 }

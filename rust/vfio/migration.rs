@@ -40,6 +40,9 @@ pub(crate) trait Migration: Send + Sync + 'static {
     /// device must not show. The device has just been reset.
     fn opened(&self);
 
+    /// The last user closed the device file. Its streams are gone already.
+    fn closed(&self);
+
     /// The device was reset while it was open. Its streams are gone already.
     ///
     /// Runs where the reset was asked for, with locks of VFIO held that are

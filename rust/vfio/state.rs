@@ -178,7 +178,10 @@ impl<M: Migration> StateLock<M> {
 
     /// The last user closed the device.
     pub(super) fn close(&self) {
-        self.with(Fsm::end_sessions);
+        self.with(|fsm| {
+            fsm.end_sessions();
+            self.migration.closed();
+        });
     }
 
     pub(super) fn get(&self) -> abi::vfio_device_mig_state {

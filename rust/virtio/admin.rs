@@ -29,6 +29,9 @@ use kernel::{
 /// The only resource object type that the device parts commands know.
 const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
 
+/// PCI device id of virtio device type 0.
+const MODERN_ID_BASE: u16 = 0x1040;
+
 /// Largest context in bytes that is taken for real. Every device seen has
 /// kilobytes; a larger answer would have us allocate without bound, and fill
 /// the admin virtqueue with more descriptors than it may have.
@@ -77,6 +80,16 @@ impl Member {
     /// The device, for messages.
     pub(crate) fn device(&self) -> &pci::Device {
         &self.pdev
+    }
+
+    /// Virtio device type: 1 for network, 2 for block and so on.
+    pub(crate) fn device_type(&self) -> u16 {
+        // Virtio 1.4, 4.1.2.1 and 4.1.2.3: modern ids are the type plus a base; transitional
+        // devices have theirs as the subsystem id.
+        match self.pdev.device_id().checked_sub(MODERN_ID_BASE) {
+            Some(device_type) => device_type,
+            None => self.pdev.subsystem_device_id(),
+        }
     }
 
     /// Gives a command, again while the device asks for it, within bounds.
@@ -181,6 +194,11 @@ impl GetParts {
         self.0.member.device()
     }
 
+    /// Virtio device type, see [`Member::device_type`].
+    pub(crate) fn device_type(&self) -> u16 {
+        self.0.member.device_type()
+    }
+
     /// The most bytes that [`get`](Self::get) may give, which is never zero.
     ///
     /// # Errors
@@ -205,13 +223,13 @@ impl GetParts {
         }
     }
 
-    /// All parts of the device.
+    /// All parts of the device, which are at most `max_size` bytes.
     ///
     /// # Errors
     ///
     /// EINVAL if the device says it wrote nothing, or more than there was room for.
-    pub(crate) fn get(&self) -> Result<Buffer> {
-        let mut parts = Buffer::zeroed(self.max_size()?.try_into()?)?;
+    pub(crate) fn get(&self, max_size: u32) -> Result<Buffer> {
+        let mut parts = Buffer::zeroed(max_size.try_into()?)?;
         let written = parts.with_writable(|sg| {
             let mut written = 0;
             // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that

@@ -8,3 +8,8 @@
 pub mod logic;
 
 pub use logic::*;
+
+/// CRC-32C as `logic::seal` wants it, without the inversions at either end.
+pub fn crc32c(register: u32, bytes: &[u8]) -> u32 {
+    !::crc32c::crc32c_append(!register, bytes)
+}

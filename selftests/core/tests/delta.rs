@@ -2,7 +2,7 @@
 //! A target that loads deltas ends up with the source's context.
 
 use proptest::prelude::*;
-use vvp_core::delta::{Change, Parts, changed, compare};
+use vvp_core::delta::{changed, compare, Change, Parts};
 
 /// What a device makes of parts it is given: each replaces its namesake.
 fn set(context: &mut [u8], delta: &[u8]) {

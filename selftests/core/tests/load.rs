@@ -2,8 +2,12 @@
 //! Properties of the stream loader under random input.
 
 use proptest::prelude::*;
-use vvp_core::load::{LoadError, Loader, Next, Progress};
-use vvp_core::record::{Header, FLAG_OPTIONAL, TAG_DEVICE_DATA};
+use vvp_core::features::Features;
+use vvp_core::identity::{End, Identity};
+use vvp_core::load::{Loader, Next, Progress, Target};
+use vvp_core::load_error::LoadError;
+use vvp_core::record::{Header, FLAG_OPTIONAL, TAG_DEVICE_DATA, TAG_END, TAG_IDENTITY};
+use vvp_core::seal::Seal;
 
 const LIMIT: u64 = 1 << 16;
 
@@ -15,7 +19,12 @@ struct Outcome {
 }
 
 fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
-    let mut loader = Loader::new(LIMIT);
+    let mut loader = Loader::new(Target {
+        limit: LIMIT,
+        device_type: 1,
+        offered: None,
+        crc32c: vvp_core::crc32c,
+    });
     let (mut data, mut current) = (Vec::new(), Vec::new());
     let mut rest = stream;
     let mut cuts = cuts.iter().cycle();
@@ -24,7 +33,7 @@ fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
             break loader.finish();
         }
         let (want, is_data) = match loader.next() {
-            Ok(Next::Header(n)) => (n as u64, false),
+            Ok(Next::Header(n) | Next::Control(n)) => (n as u64, false),
             Ok(Next::Data(n)) => (n, true),
             Ok(Next::Skip(n)) => (n, false),
             Err(error) => break Err(error),
@@ -56,7 +65,8 @@ fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
 
 fn part() -> impl Strategy<Value = Vec<u8>> {
     (
-        any::<u16>(),
+        // Beyond the types that have an order.
+        0x106u16..,
         any::<u8>(),
         any::<[u8; 8]>(),
         prop::collection::vec(any::<u8>(), 0..80),
@@ -79,16 +89,41 @@ fn record() -> impl Strategy<Value = (Vec<u8>, Option<Vec<u8>>)> {
         ([&header.encode()[..], &content].concat(), Some(content))
     });
     let optional =
-        (1u32.., prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(tag, content)| {
+        (1u32..1 << 16, prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(tag, content)| {
             let header = Header {
                 size: content.len() as u64,
                 flags: FLAG_OPTIONAL,
                 tag,
             };
-            assert_ne!(tag, TAG_DEVICE_DATA);
+            assert!(![TAG_DEVICE_DATA, TAG_IDENTITY, TAG_END].contains(&tag));
             ([&header.encode()[..], &content].concat(), None)
         });
     prop_oneof![data, optional]
+}
+
+/// The stream with an identity before and an end behind it.
+fn sealed(records: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
+    let parts = |content: &[u8]| vvp_core::delta::Parts::new(content).count() as u32;
+    let first = records.iter().find_map(|(_, data)| data.as_deref());
+    let identity = Identity {
+        device_type: 1,
+        parts: first.map_or(0, parts),
+        features: Features::from_bytes(&[0xaa; 9]),
+    };
+    let (content, len) = identity.encode();
+    let mut stream = Header::optional(TAG_IDENTITY, len as u64).encode().to_vec();
+    stream.extend(&content[..len]);
+    stream.extend(records.iter().flat_map(|(bytes, _)| bytes));
+    let mut seal = Seal::new(vvp_core::crc32c);
+    seal.add(&stream);
+    let end = End {
+        records: records.len() as u64 + 1,
+        checksum: seal.checksum(),
+    };
+    let content = end.encode();
+    stream.extend(Header::optional(TAG_END, content.len() as u64).encode());
+    stream.extend(content);
+    stream
 }
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
@@ -102,6 +137,32 @@ proptest! {
         let data: Vec<Vec<u8>> = records.into_iter().filter_map(|(_, data)| data).collect();
         let end = if data.is_empty() { Err(LoadError::NoData) } else { Ok(()) };
         prop_assert_eq!(drive(&stream, &cuts), Outcome { data, end });
+    }
+
+    #[test]
+    fn sealed_streams_load_whole(records in prop::collection::vec(record(), 0..8), cuts in cuts()) {
+        let stream = sealed(&records);
+        let data: Vec<Vec<u8>> = records.into_iter().filter_map(|(_, data)| data).collect();
+        let end = if data.is_empty() { Err(LoadError::NoData) } else { Ok(()) };
+        prop_assert_eq!(drive(&stream, &cuts), Outcome { data, end });
+    }
+
+    #[test]
+    fn damage_to_a_sealed_stream_never_goes_unnoticed(
+        records in prop::collection::vec(record(), 1..5),
+        at in any::<prop::sample::Index>(),
+        other in 1u8..,
+        cut in any::<prop::sample::Index>(),
+        cuts in cuts(),
+    ) {
+        let mut stream = sealed(&records);
+        // The last four bytes mean nothing.
+        let at = at.index(stream.len() - 4);
+        stream[at] ^= other;
+        prop_assert!(drive(&stream, &cuts).end.is_err(), "byte {}", at);
+        stream[at] ^= other;
+        stream.truncate(cut.index(stream.len()));
+        prop_assert!(drive(&stream, &cuts).end.is_err(), "length {}", stream.len());
     }
 
     #[test]

@@ -10,7 +10,9 @@ mod config;
 mod dirty;
 mod faults;
 mod fd_lifetime;
+mod framing;
 mod iommu;
+mod loading;
 mod module;
 mod no_admin;
 mod passthrough;
@@ -19,6 +21,7 @@ mod quiet;
 mod recovery;
 mod rig;
 mod round_trip;
+mod sealed;
 mod stream;
 mod torture;
 
@@ -57,6 +60,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         round_trip::add(&mut suite, config);
         precopy::add(&mut suite, config);
         stream::add(&mut suite, config);
+        sealed::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
         torture::add(&mut suite, config);
         // Last: an object whose destruction was refused stays until the PF is reset.

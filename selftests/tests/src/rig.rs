@@ -22,7 +22,7 @@ const FLIGHT: Duration = Duration::from_secs(20);
 
 /// The address the driver takes, so that the migrated state holds one that is
 /// not the target's own.
-const DRIVER_MAC: Mac = [0x02, 0x76, 0x76, 0x70, 0x00, 0x01];
+pub const DRIVER_MAC: Mac = [0x02, 0x76, 0x76, 0x70, 0x00, 0x01];
 
 /// Binds and opens `function` in a new address space.
 pub fn open(

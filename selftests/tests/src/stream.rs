@@ -7,128 +7,18 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use harness::ktap::Suite;
-use harness::vfio::{Access, Device, Space, State};
+use harness::vfio::State;
 use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 
-use crate::config::{Config, Driver};
-use crate::rig::{self, Talk};
+use crate::config::Config;
+use crate::framing::{self, DATA, DRIVER_FEATURES, HEADER, OPTIONAL, PART_HEADER, record};
+use crate::loading::Loading;
+use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(180);
-
-/// The record framing, as the C driver's source documents it.
-mod framing {
-    /// {le64 size, le32 flags, le32 tag}
-    pub const HEADER: usize = 16;
-    /// Flag: a loader that does not know the tag skips the record.
-    pub const OPTIONAL: u32 = 1;
-    /// Tag of device data.
-    pub const DATA: u32 = 0;
-
-    /// A record that announces `size` bytes and holds `content`.
-    pub fn record(size: u64, flags: u32, tag: u32, content: &[u8]) -> Vec<u8> {
-        let mut record = size.to_le_bytes().to_vec();
-        record.extend_from_slice(&flags.to_le_bytes());
-        record.extend_from_slice(&tag.to_le_bytes());
-        record.extend_from_slice(content);
-        record
-    }
-
-    /// Where the records of a good stream end, and the tags they have.
-    pub fn records(stream: &[u8]) -> Vec<(usize, u32)> {
-        let mut ends = Vec::new();
-        let mut at = 0;
-        while at + HEADER <= stream.len() {
-            let mut size = [0; 8];
-            size.copy_from_slice(&stream[at..at + 8]);
-            let mut tag = [0; 4];
-            tag.copy_from_slice(&stream[at + 12..at + 16]);
-            at += HEADER + u64::from_le_bytes(size) as usize;
-            ends.push((at, u32::from_le_bytes(tag)));
-        }
-        ends
-    }
-}
-use framing::{DATA, HEADER, OPTIONAL, record, records};
-
-/// A target, and a stream that it must take.
-struct Loading {
-    target: Device,
-    /// Of a source with a driver in it.
-    stream: Vec<u8>,
-}
-
-impl Loading {
-    fn set_up(config: &Config) -> Result<Self> {
-        let (vf, vf2) = (config.vf()?, config.vf2()?);
-        let space = Arc::new(Space::new(Access::Cdev)?);
-        let source = rig::open_in(config, &vf, Driver::Rs, &space)?;
-        let talk = Talk::start(config, &vf, &source)?;
-        let stream = rig::save(&source)?;
-        drop((source, talk));
-        let target = rig::open_in(
-            config,
-            &vf2,
-            Driver::Rs,
-            &Arc::new(Space::new(Access::Cdev)?),
-        )?;
-        Ok(Self { target, stream })
-    }
-
-    /// The content of the stream's first data record.
-    fn data(&self) -> Result<&[u8]> {
-        let mut start = 0;
-        for (end, tag) in records(&self.stream) {
-            if tag == DATA {
-                return Ok(&self.stream[start + HEADER..end]);
-            }
-            start = end;
-        }
-        bail!("the stream has no device data")
-    }
-
-    /// `stream` must be taken, and the device must run with it.
-    fn accepts(&self, what: &str, stream: &[u8]) -> Result<()> {
-        rig::recover(&self.target)?;
-        rig::load(&self.target, stream).with_context(|| what.to_owned())?;
-        self.target
-            .go(State::Running)
-            .with_context(|| what.to_owned())
-    }
-
-    /// `stream` must be refused with EINVAL, in the write or at the end, and the
-    /// device must recover.
-    fn refuses(&self, what: &str, stream: &[u8]) -> Result<()> {
-        rig::recover(&self.target)?;
-        let mut fd = rig::resume(&self.target)?;
-        let written = fd.write_all(stream);
-        if let Err(errno) = written {
-            expect_eq!(errno, Errno::EINVAL, "{what}: error of the write");
-        }
-        let ended = self.target.set_state(State::Stop).map(drop);
-        expect_eq!(
-            ended,
-            Err(Errno::EINVAL),
-            "{what}: RESUMING -> STOP after write {written:?}"
-        );
-        let state = self.target.state()?;
-        expect!(
-            matches!(state, State::Resuming | State::Error),
-            "{what}: left in {state}"
-        );
-        drop(fd);
-        self.works_again()
-            .with_context(|| format!("{what}: afterwards"))
-    }
-
-    fn works_again(&self) -> Result<()> {
-        rig::recover(&self.target)?;
-        rig::load(&self.target, &self.stream)?;
-        self.target.go(State::Running)
-    }
-}
 
 type Body = fn(&Loading) -> Result<()>;
 
@@ -190,7 +80,7 @@ fn odd_segments(loading: &Loading) -> Result<()> {
 
 /// A target of a long pre-copy gets the whole state several times.
 fn repeated_records(loading: &Loading) -> Result<()> {
-    let data = record(loading.data()?.len() as u64, 0, DATA, loading.data()?);
+    let data = loading.plain()?;
     loading.accepts(
         "three times the same data",
         &[&data[..], &data, &data].concat(),
@@ -199,9 +89,13 @@ fn repeated_records(loading: &Loading) -> Result<()> {
 
 fn truncated(loading: &Loading) -> Result<()> {
     let whole = loading.stream.len();
-    let ends: Vec<usize> = records(&loading.stream)
+    // A stream with an identity must have its end: there is nowhere to cut it.
+    let ends: Vec<usize> = framing::records(&loading.stream)?
         .iter()
-        .map(|(end, _)| *end)
+        .scan(0, |end, record| {
+            *end += HEADER + record.content.len();
+            Some(*end)
+        })
         .collect();
     let mut cuts: Vec<usize> = std::iter::once(0)
         .chain(ends.iter().copied())
@@ -215,7 +109,8 @@ fn truncated(loading: &Loading) -> Result<()> {
             ]
         })
         .chain((1..16).map(|n| whole * n / 16))
-        .filter(|cut| *cut > 0 && *cut < whole && !ends.contains(cut))
+        .chain(ends.iter().copied())
+        .filter(|cut| *cut > 0 && *cut < whole)
         .collect();
     cuts.sort_unstable();
     cuts.dedup();
@@ -226,6 +121,17 @@ fn truncated(loading: &Loading) -> Result<()> {
     );
     for cut in cuts {
         loading.refuses(&format!("{cut} of {whole} bytes"), &loading.stream[..cut])?;
+    }
+    let plain = loading.plain()?;
+    for cut in [
+        1,
+        HEADER - 1,
+        HEADER,
+        HEADER + 1,
+        plain.len() / 2,
+        plain.len() - 1,
+    ] {
+        loading.refuses(&format!("{cut} bytes without identity"), &plain[..cut])?;
     }
     Ok(())
 }
@@ -252,17 +158,22 @@ fn garbage(loading: &Loading) -> Result<()> {
 }
 
 fn unknown_records(loading: &Loading) -> Result<()> {
-    let data = &loading.stream;
-    for (flags, tag) in [
-        (0, 0x7777),
-        (2, DATA),
-        (1 << 31, DATA),
-        (2 | OPTIONAL, 0x7777),
+    let data = loading.plain()?;
+    for (flags, tag, error) in [
+        (0, 0x7777, Errno::EPROTO),
+        (2, DATA, Errno::EINVAL),
+        (OPTIONAL, DATA, Errno::EINVAL),
+        (1 << 31, DATA, Errno::EINVAL),
+        (2 | OPTIONAL, 0x7777, Errno::EINVAL),
     ] {
         let unknown = record(32, flags, tag, &[0x5a; 32]);
         let what = format!("record with flags {flags:#x} and tag {tag:#x}");
-        loading.refuses(&format!("{what} first"), &[&unknown[..], data].concat())?;
-        loading.refuses(&format!("{what} last"), &[data, &unknown[..]].concat())?;
+        let (first, last) = (
+            [&unknown[..], &data].concat(),
+            [&data[..], &unknown].concat(),
+        );
+        loading.refuses_with(error, &format!("{what} first"), &first)?;
+        loading.refuses_with(error, &format!("{what} last"), &last)?;
     }
     Ok(())
 }
@@ -312,7 +223,7 @@ fn huge_records(loading: &Loading) -> Result<()> {
         let stream = record(size, 0, DATA, &[0x5a; 64]);
         let what = format!("record of {size:#x} bytes");
         costs_nothing(loading, &what, &stream)?;
-        loading.refuses(&what, &stream)?;
+        loading.refuses_with(Errno::EMSGSIZE, &what, &stream)?;
         let what = format!("optional record of {size:#x} bytes");
         costs_nothing(loading, &what, &record(size, OPTIONAL, 0x7777, &[0x5a; 64]))?;
     }
@@ -328,8 +239,13 @@ fn wrapping_sizes(loading: &Loading) -> Result<()> {
         i32::MAX as u64,
     ] {
         for less in [0, 1, 4, 7, 8, 15, 16, 4095, 4096] {
-            let stream = record(base - less, 0, DATA, loading.data()?);
-            loading.refuses(&format!("record of {:#x} bytes", base - less), &stream)?;
+            let size = base - less;
+            let stream = record(size, 0, DATA, &loading.data()?);
+            loading.refuses_with(
+                Errno::EMSGSIZE,
+                &format!("record of {size:#x} bytes"),
+                &stream,
+            )?;
         }
     }
     Ok(())
@@ -340,12 +256,12 @@ fn empty_record(loading: &Loading) -> Result<()> {
     loading.refuses("an empty record", &nothing)?;
     loading.refuses(
         "data, then an empty record",
-        &[&loading.stream[..], &nothing].concat(),
+        &[&loading.plain()?[..], &nothing].concat(),
     )
 }
 
 fn optional_records(loading: &Loading) -> Result<()> {
-    let data = &loading.stream;
+    let data = &loading.plain()?[..];
     for length in [0, 1, 15, 16, 4096, 4097, 1 << 20] {
         let optional = record(length as u64, OPTIONAL, 0x7777, &vec![0x5a; length]);
         let what = format!("optional record of {length} bytes");
@@ -366,9 +282,8 @@ fn optional_records(loading: &Loading) -> Result<()> {
 
 /// Records that are whole, with device parts that are not.
 fn malformed_parts(loading: &Loading) -> Result<()> {
-    const PART_HEADER: usize = 16;
     const LENGTH_AT: usize = 12;
-    let data = loading.data()?;
+    let data = &loading.data()?[..];
     let whole = |content: &[u8]| record(content.len() as u64, 0, DATA, content);
     loading.refuses("half a part header", &whole(&data[..PART_HEADER / 2]))?;
     loading.refuses("the last part cut", &whole(&data[..data.len() - 1]))?;
@@ -383,21 +298,18 @@ fn malformed_parts(loading: &Loading) -> Result<()> {
 
 /// A state that the device cannot have, in a stream that is well formed.
 fn features_of_another_device(loading: &Loading) -> Result<()> {
-    const PART_HEADER: usize = 16;
-    const DRIVER_FEATURES: u16 = 0x101;
-    /// Reserved by the specification; no device offers it.
-    const NO_FEATURE: u64 = 1 << 49;
-    let mut data = loading.data()?.to_vec();
-    let mut at = 0;
-    while at + PART_HEADER <= data.len() {
-        let word = |at: usize| [data[at], data[at + 1], data[at + 2], data[at + 3]];
-        let length = u32::from_le_bytes(word(at + 12)) as usize;
-        if u16::from_le_bytes([data[at], data[at + 1]]) == DRIVER_FEATURES {
-            data[at + PART_HEADER + 6] |= (NO_FEATURE >> 48) as u8;
-            let stream = record(data.len() as u64, 0, DATA, &data);
-            return loading.refuses("a feature that the device does not offer", &stream);
-        }
-        at += PART_HEADER + length;
-    }
-    bail!("no part with the driver's features")
+    let mut parts = framing::parts(&loading.data()?)?;
+    let (_, features) = parts
+        .iter_mut()
+        .find(|(kind, _)| *kind == DRIVER_FEATURES)
+        .context("no part with the driver's features")?;
+    // Bit 49: reserved by the specification; no device offers it.
+    features[PART_HEADER + 6] |= 2;
+    let data: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
+    let stream = record(data.len() as u64, 0, DATA, &data);
+    loading.refuses_with(
+        Errno::EOPNOTSUPP,
+        "a feature that the device does not offer",
+        &stream,
+    )
 }
