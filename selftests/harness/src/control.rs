@@ -140,6 +140,9 @@ pub enum Action {
     Silence,
     /// The metadata command reports this size.
     ResultSize(u64),
+    /// Of the result only this many bytes are written, though the device claims
+    /// to have written all.
+    Withhold(u64),
 }
 
 impl Action {
@@ -149,6 +152,7 @@ impl Action {
             Self::DelayMs(ms) => json!({"delay_ms": ms}),
             Self::Silence => json!({"silence": true}),
             Self::ResultSize(size) => json!({"result_size": size}),
+            Self::Withhold(written) => json!({"written": written}),
         }
     }
 }

@@ -2,18 +2,20 @@
 //! Fixture `faults`: admin commands that fail, at every place where our driver
 //! issues one. Needs the bench.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use harness::control::{Action, AdminObject, Control};
 use harness::ktap::Suite;
 use harness::pci::Function;
-use harness::vfio::{Access, DataFd, Device, Space, State};
+use harness::vfio::{Access, DataFd, Device, Space, State, errno_of};
 use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 
 use crate::config::{Config, Driver};
+use crate::framing;
 use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -64,19 +66,27 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             let config = Arc::clone(config);
             let name = format!("{command}_{what}");
             suite.add_slow("faults", "rs", name, LIMIT, move || {
-                test(&mut Faults::set_up(&config)?, opcode)
+                test(&mut Faults::set_up(&config, Path::Stopped)?, opcode)
+            });
+        }
+        for (what, test) in [each[0], each[3]] {
+            let config = Arc::clone(config);
+            let name = format!("{command}_{what}");
+            suite.add_slow("faults", "rs_precopy", name, LIMIT, move || {
+                test(&mut Faults::set_up(&config, Path::PreCopy)?, opcode)
             });
         }
     }
-    let others: [(&str, Body, u16); 3] = [
+    let others: [(&str, Body, u16); 4] = [
         ("error_state", Faults::error_state, SET),
         ("metadata_lies", Faults::metadata_lies, METADATA),
+        ("get_lies", Faults::get_lies, GET),
         ("destroy_fails", Faults::destroy, DESTROY),
     ];
     for (name, test, opcode) in others {
         let config = Arc::clone(config);
         suite.add_slow("faults", "rs", name, LIMIT, move || {
-            test(&mut Faults::set_up(&config)?, opcode)
+            test(&mut Faults::set_up(&config, Path::Stopped)?, opcode)
         });
     }
 }
@@ -89,35 +99,52 @@ struct Step {
     to: State,
 }
 
+/// How the source gets to STOP_COPY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Stopped,
+    PreCopy,
+}
+
 /// A migration, arc by arc, so that a failure can leave one state only.
-const STEPS: [Step; 10] = {
-    const fn source(name: &'static str, to: State) -> Step {
-        Step {
-            name,
-            at_source: true,
-            to,
-        }
-    }
-    const fn target(name: &'static str, to: State) -> Step {
-        Step {
-            name,
-            at_source: false,
-            to,
-        }
-    }
-    [
-        source("source to RUNNING_P2P", State::RunningP2p),
-        source("source to STOP", State::Stop),
-        source("source to STOP_COPY", State::StopCopy),
-        source("source to STOP, saved", State::Stop),
-        target("target to RUNNING_P2P", State::RunningP2p),
-        target("target to STOP", State::Stop),
-        target("target to RESUMING", State::Resuming),
-        target("target to STOP, loaded", State::Stop),
-        target("target to RUNNING_P2P, loaded", State::RunningP2p),
-        target("target to RUNNING", State::Running),
-    ]
-};
+fn steps(path: Path) -> impl Iterator<Item = Step> {
+    let source = |(name, to)| Step {
+        name,
+        at_source: true,
+        to,
+    };
+    let target = |(name, to)| Step {
+        name,
+        at_source: false,
+        to,
+    };
+    let stopped = [
+        ("source to RUNNING_P2P", State::RunningP2p),
+        ("source to STOP", State::Stop),
+        ("source to STOP_COPY", State::StopCopy),
+    ];
+    let pre_copy = [
+        ("source to PRE_COPY", State::PreCopy),
+        ("source to PRE_COPY_P2P", State::PreCopyP2p),
+        ("source to STOP_COPY, pre-copied", State::StopCopy),
+    ];
+    let load = [
+        ("target to RUNNING_P2P", State::RunningP2p),
+        ("target to STOP", State::Stop),
+        ("target to RESUMING", State::Resuming),
+        ("target to STOP, loaded", State::Stop),
+        ("target to RUNNING_P2P, loaded", State::RunningP2p),
+        ("target to RUNNING", State::Running),
+    ];
+    let save = match path {
+        Path::Stopped => stopped,
+        Path::PreCopy => pre_copy,
+    };
+    save.into_iter()
+        .chain([("source to STOP, saved", State::Stop)])
+        .map(source)
+        .chain(load.into_iter().map(target))
+}
 
 /// How far a migration came.
 #[derive(Debug)]
@@ -129,9 +156,10 @@ struct Broken {
 }
 
 /// Moves the state of `source` to `target`.
-fn migrate(source: &Device, target: &Device) -> Result<Option<Broken>> {
+fn migrate(source: &Device, target: &Device, path: Path) -> Result<Option<Broken>> {
     let mut stream = Vec::new();
-    for step in STEPS {
+    let mut saving = None;
+    for step in steps(path) {
         let device = if step.at_source { source } else { target };
         let before = device.state()?;
         let broken = |errno, state| Ok(Some(Broken { step, errno, state }));
@@ -139,18 +167,41 @@ fn migrate(source: &Device, target: &Device) -> Result<Option<Broken>> {
             Ok(fd) => fd,
             Err(errno) => return broken(errno, before),
         };
-        let Some(fd) = fd else { continue };
-        if let Err(errno) = transfer(fd, step.at_source, &mut stream) {
+        let transferred = match (step.to, fd) {
+            (State::PreCopy, Some(mut fd)) => {
+                let read = pre_copy(&mut fd, &mut stream);
+                saving = Some(fd);
+                read
+            }
+            (State::StopCopy, fd) => match fd.or(saving.take()) {
+                Some(fd) => save(fd, &mut stream),
+                None => bail!("no descriptor in STOP_COPY"),
+            },
+            (State::Resuming, Some(mut fd)) => fd.write_all(&stream),
+            _ => Ok(()),
+        };
+        if let Err(errno) = transferred {
             return broken(errno, step.to);
         }
     }
     Ok(None)
 }
 
-fn transfer(mut fd: DataFd, saving: bool, stream: &mut Vec<u8>) -> Result<(), Errno> {
-    if !saving {
-        return fd.write_all(stream);
+/// Reads all there is in PRE_COPY, twice.
+fn pre_copy(fd: &mut DataFd, stream: &mut Vec<u8>) -> Result<(), Errno> {
+    for _ in 0..2 {
+        let info = fd.precopy()?;
+        let mut bytes = vec![0; (info.initial_bytes + info.dirty_bytes) as usize];
+        if !bytes.is_empty() {
+            fd.file().read_exact(&mut bytes).map_err(errno_of)?;
+            stream.extend(bytes);
+        }
     }
+    Ok(())
+}
+
+/// Reads all there is in STOP_COPY.
+fn save(mut fd: DataFd, stream: &mut Vec<u8>) -> Result<(), Errno> {
     let mut chunk = [0; 4096];
     loop {
         match fd.read_once(&mut chunk)? {
@@ -164,12 +215,13 @@ struct Faults {
     control: Control,
     source: Device,
     target: Device,
+    path: Path,
     /// Resource objects that were there before.
     objects: Vec<AdminObject>,
 }
 
 impl Faults {
-    fn set_up(config: &Config) -> Result<Self> {
+    fn set_up(config: &Config, path: Path) -> Result<Self> {
         let mut control = config.control()?;
         control.clear_faults()?;
         let open = |function: Result<Function>| -> Result<Device> {
@@ -182,6 +234,7 @@ impl Faults {
             control,
             source,
             target,
+            path,
             objects,
         })
     }
@@ -193,7 +246,7 @@ impl Faults {
     }
 
     fn expect_success(&self, what: &str) -> Result<()> {
-        let broken = migrate(&self.source, &self.target)?;
+        let broken = migrate(&self.source, &self.target, self.path)?;
         expect!(broken.is_none(), "{what}: {broken:?}");
         Ok(())
     }
@@ -222,7 +275,12 @@ impl Faults {
 
     fn every_call_site(&mut self, opcode: u16) -> Result<()> {
         for site in 1..=self.call_sites(opcode)? {
-            for (status, qualifier) in STATUSES {
+            // How a status becomes an errno does not depend on the path.
+            let statuses = match self.path {
+                Path::Stopped => &STATUSES[..],
+                Path::PreCopy => &STATUSES[..1],
+            };
+            for &(status, qualifier) in statuses {
                 self.fail(opcode, site, status, qualifier)
                     .with_context(|| format!("command {site}, status {status}"))?;
             }
@@ -234,8 +292,8 @@ impl Faults {
         self.begin_again()?;
         let action = Action::Status { status, qualifier };
         self.control.inject(opcode, site, 1, action)?;
-        let broken =
-            migrate(&self.source, &self.target)?.context("the migration succeeded all the same")?;
+        let broken = migrate(&self.source, &self.target, self.path)?
+            .context("the migration succeeded all the same")?;
         expect!(
             broken.errno != Errno::UnknownErrno,
             "no such errno: {broken:?}"
@@ -277,9 +335,17 @@ impl Faults {
 
     /// A command that is not answered holds its caller up, and harms nothing.
     fn silent(&mut self, opcode: u16) -> Result<()> {
+        for site in 1..=self.call_sites(opcode)? {
+            self.silent_at(opcode, site)
+                .with_context(|| format!("command {site}"))?;
+        }
+        Ok(())
+    }
+
+    fn silent_at(&mut self, opcode: u16, site: u32) -> Result<()> {
         const SILENCE: Duration = Duration::from_secs(1);
         self.begin_again()?;
-        self.control.inject(opcode, 1, 1, Action::Silence)?;
+        self.control.inject(opcode, site, 1, Action::Silence)?;
         let start = Instant::now();
         let control = &mut self.control;
         let (released, broken) = std::thread::scope(|scope| {
@@ -287,7 +353,7 @@ impl Faults {
                 std::thread::sleep(SILENCE);
                 control.release()
             });
-            let broken = migrate(&self.source, &self.target);
+            let broken = migrate(&self.source, &self.target, self.path);
             (releaser.join(), broken)
         });
         released.map_err(|_| anyhow!("the releasing thread panicked"))??;
@@ -315,6 +381,49 @@ impl Faults {
         self.works_again()
     }
 
+    /// What the device says it wrote and did not is zero, not what was in memory
+    /// before. Zeroes are no parts but empty ones of type 0, if they are whole.
+    fn get_lies(&mut self, opcode: u16) -> Result<()> {
+        let good = rig::save(&self.source)?;
+        let content = |stream: &[u8]| -> Result<Vec<u8>> {
+            let records = framing::records(stream)?.into_iter();
+            let data = records
+                .into_iter()
+                .find(|record| record.tag == framing::DATA);
+            Ok(data.context("no device data")?.content)
+        };
+        let whole = content(&good)?;
+        let parts = framing::parts(&whole)?;
+        let mut written = 0;
+        for (_, part) in parts {
+            self.begin_again()?;
+            self.control
+                .inject(opcode, 1, 1, Action::Withhold(written as u64))?;
+            match self.source.set_state(State::StopCopy) {
+                Ok(Some(fd)) => {
+                    let mut stream = Vec::new();
+                    save(fd, &mut stream).context("reading what there is")?;
+                    let found = content(&stream)?;
+                    expect_eq!(
+                        found[..written],
+                        whole[..written],
+                        "bytes that were written"
+                    );
+                    expect!(
+                        found[written..].iter().all(|&byte| byte == 0),
+                        "of {} bytes that were not written, some are not zero",
+                        found.len() - written
+                    );
+                }
+                Ok(None) => bail!("no descriptor in STOP_COPY"),
+                // Not a whole number of parts.
+                Err(errno) => expect_eq!(errno, Errno::EIO, "STOP -> STOP_COPY"),
+            }
+            written += part.len();
+        }
+        self.works_again()
+    }
+
     /// A size that is wrong must neither be believed nor paid for.
     fn metadata_lies(&mut self, opcode: u16) -> Result<()> {
         let sites = self.call_sites(opcode)?;
@@ -324,7 +433,7 @@ impl Faults {
                 self.control
                     .inject(opcode, site, 1, Action::ResultSize(size))?;
                 // Whether a lie does harm depends on what the size is for.
-                let broken = migrate(&self.source, &self.target)?;
+                let broken = migrate(&self.source, &self.target, self.path)?;
                 let outcome = broken.map(|broken| (broken.step.name, broken.errno));
                 note!("size {size:#x} at command {site}: {outcome:?}");
                 self.works_again()

@@ -12,6 +12,7 @@ mod faults;
 mod fd_lifetime;
 mod framing;
 mod iommu;
+mod lifetimes;
 mod loading;
 mod module;
 mod no_admin;
@@ -62,6 +63,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         stream::add(&mut suite, config);
         sealed::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
+        lifetimes::add(&mut suite, config);
         torture::add(&mut suite, config);
         // Last: an object whose destruction was refused stays until the PF is reset.
         faults::add(&mut suite, config);

@@ -61,6 +61,7 @@ enum InjectAction {
     Delay { delay_ms: u64 },
     Silence { silence: bool },
     ResultSize { result_size: u32 },
+    Withhold { written: u32 },
 }
 
 /// Answers `request`, if it is for the devices.
@@ -206,6 +207,7 @@ fn inject(world: &mut World, request: &Value) -> Answer {
             return Err("silence is ended by \"release\"".into());
         }
         InjectAction::ResultSize { result_size } => Action::ResultSize(result_size),
+        InjectAction::Withhold { written } => Action::Withhold(written),
     };
     // The size that a device claims may be any; a result must be made up.
     let made_up = request.opcode != super::admin::opcode::DEV_PARTS_METADATA_GET;

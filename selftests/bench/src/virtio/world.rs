@@ -230,6 +230,11 @@ impl World {
                 resize(command.opcode, &mut reply, size);
                 return self.complete(queue, &chain, &reply.bytes());
             }
+            Some(Action::Withhold(size)) => {
+                let bytes = reply.bytes();
+                let written = bytes.len().min(REPLY_HEADER + size as usize);
+                return self.complete_as(queue, &chain, &bytes[..written], bytes.len() as u32);
+            }
             _ => return self.complete(queue, &chain, &reply.bytes()),
         };
         self.parked.push(Parked {
@@ -241,12 +246,17 @@ impl World {
 
     /// Lets the driver have a reply.
     fn complete(&mut self, queue: u16, chain: &Chain, bytes: &[u8]) {
+        self.complete_as(queue, chain, bytes, 0);
+    }
+
+    /// Lets the driver have a reply, of at least `claimed` bytes if it is to be believed.
+    fn complete_as(&mut self, queue: u16, chain: &Chain, bytes: &[u8], claimed: u32) {
         let wanted = self.devices[PF].run(|device, mem| {
             let Some(ring) = device.ring_mut(queue) else {
                 return Ok(false);
             };
             let written = chain.write(mem, bytes)?;
-            ring.publish(mem, &[(chain.head(), written)])?;
+            ring.publish(mem, &[(chain.head(), written.max(claimed))])?;
             ring.wants_interrupt(mem)
         });
         if wanted == Some(true) {

@@ -105,6 +105,13 @@ impl DataFd {
         &mut self.0
     }
 
+    /// Another descriptor of the same file, for another thread.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self(
+            self.0.try_clone().context("duplicating a descriptor")?,
+        ))
+    }
+
     /// Reads to the end of the stream.
     pub fn read_all(&mut self) -> Result<Vec<u8>> {
         let mut stream = Vec::new();

@@ -17,6 +17,9 @@ pub enum Action {
     /// It is executed. METADATA_GET for the size answers this number; another
     /// result is cut, or filled up with zeroes, to this many bytes.
     ResultSize(u32),
+    /// It is executed, and says that all of its result was written; only this many
+    /// bytes of it are.
+    Withhold(u32),
 }
 
 /// A fault that waits for its command.
