@@ -6,9 +6,12 @@
 //! development machine, into the crate `vvp-core` (`selftests/core`), where
 //! they are unit-tested and property-tested.
 
+pub mod admin_command;
 pub mod admin_status;
+pub mod cause;
 pub mod delta;
 pub mod features;
+pub mod frames;
 pub mod identity;
 pub mod load;
 pub mod load_error;
@@ -16,3 +19,4 @@ pub mod parts;
 pub mod precopy;
 pub mod record;
 pub mod seal;
+pub mod stats;

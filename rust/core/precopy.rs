@@ -46,6 +46,11 @@ impl RateLimit {
         }
     }
 
+    /// Changes the interval from the last time on.
+    pub fn set_interval(&mut self, interval_ms: u64) {
+        self.interval_ms = interval_ms;
+    }
+
     /// Whether it may happen now; if so, it is taken to happen. Time does not
     /// run backwards, but if it does, nothing bad comes of it.
     pub fn allow(&mut self, now_ms: u64) -> bool {
@@ -86,6 +91,16 @@ mod tests {
         assert!(limit.allow(20000));
         assert!(!limit.allow(3000));
         assert!(limit.allow(21000));
+    }
+
+    #[test]
+    fn a_new_interval_counts_from_the_last_time() {
+        let mut limit = RateLimit::new(1000, 0);
+        limit.set_interval(50);
+        assert!(!limit.allow(49));
+        assert!(limit.allow(50));
+        limit.set_interval(u64::MAX);
+        assert!(!limit.allow(u64::MAX - 1));
     }
 
     #[test]
