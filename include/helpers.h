@@ -12,4 +12,9 @@ void vvp_put_device(struct vfio_device *vdev);
 void vvp_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len);
 void vvp_sg_unmark_end(struct scatterlist *sg);
 
+/* Trace events, see virtio_vfio_pci_rs_trace.h; errors are negative errnos. */
+void vvp_trace_arc(const char *device, u32 from, u32 to, int error, u64 ns);
+void vvp_trace_record(const char *device, u8 phase, u32 tag, u32 flags, u64 size);
+void vvp_trace_admin_command(const char *device, u16 opcode, int error, u64 ns);
+
 #endif

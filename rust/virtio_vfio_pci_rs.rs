@@ -6,6 +6,7 @@
 //! - `vfio`: abstractions for any vfio-pci variant driver
 //! - `virtio`: admin commands and device parts, through the PF's driver
 //! - `migrate`: this driver's migration, made of the two
+//! - `observe`: counters, trace events and the log, for administrators
 //! - `logic`: what can be decided without the kernel, shared with userspace
 //!
 //! Limitations: no DMA logging and no transitional (legacy I/O)
@@ -16,6 +17,7 @@ mod abi;
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod logic;
 mod migrate;
+mod observe;
 mod vfio;
 mod virtio;
 
@@ -53,11 +55,15 @@ kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
 struct VirtioVfioPci {
     #[pin]
     driver: vfio::Registration<migrate::VirtioVf>,
+    /// Dropped after the driver: devices have files in it.
+    _observe: observe::Root,
 }
 
 impl kernel::InPlaceModule for VirtioVfioPci {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // SAFETY: The module is initialised once, and its driver below.
+            _observe: unsafe { observe::Root::new() },
             driver <- vfio::Registration::new(c"virtio_vfio_pci_rs", module, &ID_TABLE),
         })
     }

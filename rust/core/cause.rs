@@ -5,7 +5,7 @@
 
 use super::{
     admin_command,
-    load::LoadError, //
+    load_error::LoadError, //
 };
 use core::fmt;
 
@@ -59,25 +59,6 @@ impl fmt::Display for Cause {
             Self::DeviceParts => f.write_str("device parts do not add up to the device's context"),
             Self::ObjectLost { id } => write!(f, "resource object {id} not destroyed"),
             Self::Unexplained => f.write_str("no cause known"),
-        }
-    }
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownRecord(header) => write!(
-                f,
-                "unknown mandatory record (tag {}, flags {:#x})",
-                header.tag, header.flags
-            ),
-            Self::EmptyRecord => f.write_str("device data record without data"),
-            Self::Oversize { size, limit } => {
-                write!(f, "record of {size} bytes, the device has at most {limit}")
-            }
-            Self::Parts(_) => f.write_str("device parts do not add up to their record"),
-            Self::Truncated => f.write_str("ends inside a record"),
-            Self::NoData => f.write_str("has no device data"),
         }
     }
 }

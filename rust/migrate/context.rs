@@ -4,6 +4,7 @@
 
 use crate::{
     logic::{
+        cause::Cause,
         identity::Identity,
         parts, //
     },
@@ -35,11 +36,7 @@ impl Context {
     pub(super) fn read_within(device: &GetParts, max_size: u32) -> Result<Self> {
         let pieces = device.get(max_size)?;
         let Ok(checked) = parts::check(pieces.pieces()) else {
-            dev_warn!(
-                device.device(),
-                "device parts do not add up to the device's context\n"
-            );
-            return Err(EIO);
+            return Err(device.observer().refuse(Cause::DeviceParts, EIO));
         };
         let mut bytes = KVVec::with_capacity(pieces.len(), GFP_KERNEL_ACCOUNT)?;
         for piece in pieces.pieces() {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     logic::{
+        cause::Cause,
         load::{
             self,
             Next,
@@ -17,8 +18,10 @@ use crate::{
             Target, //
         },
         load_error::LoadError,
-        parts, //
+        parts,
+        stats::Phase, //
     },
+    observe::Traffic,
     vfio::{
         self,
         ArcError, //
@@ -43,6 +46,7 @@ pub(crate) struct Loader {
     record: Buffer,
     /// What the device answered to a record that it refused.
     refused: Option<Error>,
+    traffic: Traffic,
 }
 
 impl Loader {
@@ -68,17 +72,15 @@ impl Loader {
             }),
             record: Buffer::new(),
             refused: None,
+            traffic: Traffic::new(member.observer()),
         })
     }
 
     /// Says why the stream is refused, and with which errno.
     fn explain(&self, error: LoadError) -> Error {
-        dev_warn!(
-            self.member.device(),
-            "migration stream: {}\n",
-            core::format_args!("{error}")
-        );
-        errno(error)
+        self.member
+            .observer()
+            .refuse(Cause::Stream(error), errno(error))
     }
 }
 
@@ -118,6 +120,7 @@ impl vfio::ResumeStream for Loader {
                     self.record.clear();
                 }
             }
+            self.traffic.pass(Phase::Resuming, head);
         }
         Ok(())
     }

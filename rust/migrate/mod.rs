@@ -11,6 +11,7 @@ mod params;
 mod saver;
 
 use crate::{
+    observe::Observer,
     vfio::{
         self,
         ArcError, //
@@ -31,6 +32,7 @@ use kernel::{
 };
 use loader::Loader;
 use objects::Objects;
+use params::PrecopyInterval;
 use saver::Saver;
 
 /// The driver.
@@ -41,24 +43,24 @@ impl vfio::Driver for VirtioVf {
     type Migration = Migration;
 
     const NAME: &'static CStr = c"virtio-vfio-pci-rs";
+    const SETTINGS: vfio::Settings<Self> = vfio::Settings::one::<PrecopyInterval>();
 
     fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Migration>> {
-        let member = virtio::Member::new(pdev)?;
-        if member.is_none() {
+        if !virtio::Member::is_one(pdev) {
             dev_info!(
                 pdev,
                 "no live migration: no PF with an admin virtqueue and device parts commands\n"
             );
+            return Ok(None);
         }
-        member
-            .map(|member| {
-                Ok(Migration {
-                    objects: Objects::new(&member)?,
-                    member,
-                    may_be_stopped: Atomic::new(false),
-                })
-            })
-            .transpose()
+        let observer = Observer::new(pdev)?;
+        let member = virtio::Member::new(pdev, observer)?;
+        Ok(Some(Migration {
+            objects: Objects::new(&member)?,
+            member,
+            may_be_stopped: Atomic::new(false),
+            precopy_interval: PrecopyInterval::new()?,
+        }))
     }
 }
 
@@ -69,6 +71,7 @@ pub(crate) struct Migration {
     /// False only if we know the device to be out of stopped mode. Changes with
     /// the state lock held.
     may_be_stopped: Atomic<bool>,
+    precopy_interval: Arc<PrecopyInterval>,
 }
 
 impl Migration {
@@ -139,7 +142,11 @@ impl vfio::Migration for Migration {
     }
 
     fn pre_copy(&self, reinit: bool) -> Result<Saver, ArcError> {
-        Ok(Saver::running(&self.objects, reinit)?)
+        Ok(Saver::running(
+            &self.objects,
+            &self.precopy_interval,
+            reinit,
+        )?)
     }
 
     fn pre_copy_done(&self, saver: &mut Saver) -> Result<(), ArcError> {
@@ -155,5 +162,13 @@ impl vfio::Migration for Migration {
             Some(saver) => saver.stop_copy_size(),
             None => saver::estimate(&self.objects),
         }
+    }
+
+    fn walked(&self, arc: &vfio::Walked) {
+        self.member.observer().walked(arc);
+    }
+
+    fn entered(&self, state: vfio::State) {
+        self.member.observer().entered(state);
     }
 }

@@ -39,6 +39,11 @@ impl Objects {
         })
     }
 
+    /// The function whose object it is.
+    pub(super) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
     /// The object, made if there is none.
     ///
     /// # Errors

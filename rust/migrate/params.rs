@@ -1,13 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters, as this driver's migration reads them.
+//! Module parameters and settings in sysfs, as this driver's migration reads
+//! them.
 
-use crate::module_parameters;
+use super::VirtioVf;
+use crate::{
+    module_parameters,
+    vfio, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
 
 /// Least time between two readings of a device's context in pre-copy, in
-/// milliseconds.
-pub(super) fn precopy_interval_ms() -> u64 {
-    u64::from(module_parameters::precopy_interval_ms.value())
+/// milliseconds: what the module parameter says, until it is set in sysfs.
+pub(super) struct PrecopyInterval {
+    ms: Atomic<u32>,
+}
+
+impl PrecopyInterval {
+    /// The interval of a device that is being bound.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(super) fn new() -> Result<Arc<Self>> {
+        let ms = Atomic::new(module_parameters::precopy_interval_ms.value());
+        Ok(Arc::new(Self { ms }, GFP_KERNEL)?)
+    }
+
+    /// The interval now.
+    pub(super) fn ms(&self) -> u64 {
+        self.ms.load(Relaxed).into()
+    }
+}
+
+impl vfio::Setting<VirtioVf> for PrecopyInterval {
+    const NAME: &'static CStr = c"precopy_interval_ms";
+
+    fn get(migration: &super::Migration) -> u32 {
+        migration.precopy_interval.ms.load(Relaxed)
+    }
+
+    fn set(migration: &super::Migration, value: u32) -> Result {
+        migration.precopy_interval.ms.store(value, Relaxed);
+        Ok(())
+    }
 }
 
 /// Whether records after the first carry only the parts that changed.

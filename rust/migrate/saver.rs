@@ -14,7 +14,10 @@ use super::{
         Outgoing,
         OVERHEAD, //
     },
-    params,
+    params::{
+        self,
+        PrecopyInterval, //
+    },
     Objects, //
 };
 use crate::{
@@ -26,10 +29,15 @@ use crate::{
         precopy::{
             Account,
             RateLimit, //
-        }, //
+        },
+        stats::Phase, //
     },
+    observe::Traffic,
     vfio,
-    virtio::GetParts, //
+    virtio::{
+        GetParts,
+        Member, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -46,6 +54,7 @@ pub(crate) struct Saver {
     source: Option<Source>,
     outgoing: Outgoing,
     account: Account,
+    traffic: Traffic,
 }
 
 /// A device in pre-copy.
@@ -54,6 +63,7 @@ struct Source {
     /// The context a target has that has read and loaded the whole stream.
     context: Context,
     started: Instant<Monotonic>,
+    interval: Arc<PrecopyInterval>,
     limit: RateLimit,
     /// Userspace knows of repeated initial data.
     reinit: bool,
@@ -84,7 +94,7 @@ impl Saver {
     ///
     /// As [`Context::read`].
     pub(super) fn stopped(objects: &Objects) -> Result<Self> {
-        let mut saver = Self::empty();
+        let mut saver = Self::empty(objects.member());
         let context = objects.with_get(Context::read)?;
         saver.account.initial = saver.outgoing.context(&context.identity, &context.bytes)?;
         saver.account.initial += saver.outgoing.end()?;
@@ -96,21 +106,26 @@ impl Saver {
     /// # Errors
     ///
     /// As [`Context::read`].
-    pub(super) fn running(objects: &Objects, reinit: bool) -> Result<Self> {
-        let mut saver = Self::empty();
+    pub(super) fn running(
+        objects: &Objects,
+        interval: &Arc<PrecopyInterval>,
+        reinit: bool,
+    ) -> Result<Self> {
+        let mut saver = Self::empty(objects.member());
         let context = objects.with_get(Context::read)?;
         saver.account.initial = saver.outgoing.context(&context.identity, &context.bytes)?;
         saver.source = Some(Source {
             device: objects.get()?,
             context,
             started: Instant::now(),
-            limit: RateLimit::new(params::precopy_interval_ms(), 0),
+            limit: RateLimit::new(interval.ms(), 0),
+            interval: interval.clone(),
             reinit,
         });
         Ok(saver)
     }
 
-    const fn empty() -> Self {
+    fn empty(member: &Member) -> Self {
         Self {
             source: None,
             outgoing: Outgoing::new(),
@@ -118,6 +133,7 @@ impl Saver {
                 initial: 0,
                 dirty: 0,
             },
+            traffic: Traffic::new(member.observer()),
         }
     }
 
@@ -186,6 +202,12 @@ impl vfio::SaveStream for Saver {
     }
 
     fn consume(&mut self, count: usize) {
+        let phase = match self.source {
+            Some(_) => Phase::PreCopy,
+            None => Phase::StopCopy,
+        };
+        let read = self.outgoing.ahead();
+        self.traffic.pass(phase, read.get(..count).unwrap_or(read));
         self.outgoing.consume(count);
         self.account.take(count as u64);
     }
@@ -201,6 +223,7 @@ impl vfio::SaveStream for Saver {
     fn precopy_info(&mut self) -> Result<vfio::PrecopyInfo> {
         let source = self.source.as_mut().ok_or(EINVAL)?;
         let opted_in = source.reinit;
+        source.limit.set_interval(source.interval.ms());
         let now = u64::try_from(source.started.elapsed().as_millis()).unwrap_or(0);
         // As long as something is unread there is no need to ask for more.
         let reinit = self.account.is_drained() && source.limit.allow(now) && self.update()?;

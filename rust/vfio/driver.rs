@@ -10,7 +10,8 @@
 use super::{
     device::Device,
     migration::Migration,
-    ops::Ops, //
+    ops::Ops,
+    setting::Settings, //
 };
 use crate::abi;
 use core::{
@@ -50,6 +51,9 @@ pub(crate) trait Driver: Sized + 'static {
 
     /// Name of the driver's device operations, as VFIO shows it.
     const NAME: &'static CStr;
+
+    /// What userspace can set in sysfs, for each device that can be migrated.
+    const SETTINGS: Settings<Self> = Settings::NONE;
 
     /// A device matched. Gives its migration, or `None` for plain passthrough.
     ///
@@ -127,6 +131,7 @@ impl<D: Driver> Registration<D> {
                     (*slot).remove = Some(remove::<D>);
                     (*slot).err_handler = &ErrorHandlers::<D>::OPS;
                     (*slot).driver_managed_dma = true;
+                    (*slot).dev_groups = D::SETTINGS.groups().cast_mut().cast();
                 }
                 // SAFETY: `slot` is pinned and initialised; its strings and tables are static.
                 // INVARIANT: The driver is registered if this succeeds.
@@ -206,10 +211,12 @@ unsafe extern "C" fn probe<D: Driver>(
     })
 }
 
+/// The device of driver `D` that `pdev` is.
+///
 /// # Safety
 ///
-/// `pdev` must be bound to driver `D`.
-unsafe fn device_of<'a, D: Driver>(pdev: *mut bindings::pci_dev) -> &'a Device<D> {
+/// `pdev` must be bound to driver `D`, past its probe, for the whole of `'a`.
+pub(super) unsafe fn device_of<'a, D: Driver>(pdev: *mut bindings::pci_dev) -> &'a Device<D> {
     // SAFETY: `probe` set the driver data to the start of a `Device<D>`, which `remove` gives up.
     unsafe {
         let data = bindings::dev_get_drvdata(ptr::addr_of_mut!((*pdev).dev));

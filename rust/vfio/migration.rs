@@ -5,7 +5,11 @@
 //! States and arcs are those of `enum vfio_device_mig_state` in
 //! `include/uapi/linux/vfio.h`.
 
-use kernel::prelude::*;
+use super::state::State;
+use kernel::{
+    prelude::*,
+    time::Delta, //
+};
 
 /// Why an arc failed, and where that leaves the device.
 #[derive(Clone, Copy, Debug)]
@@ -16,10 +20,32 @@ pub(crate) enum ArcError {
     Undefined(Error),
 }
 
+impl ArcError {
+    /// What userspace gets.
+    pub(crate) fn error(&self) -> Error {
+        match *self {
+            Self::Unchanged(error) | Self::Undefined(error) => error,
+        }
+    }
+}
+
 impl From<Error> for ArcError {
     fn from(error: Error) -> Self {
         Self::Unchanged(error)
     }
+}
+
+/// An arc that was walked, or tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walked {
+    /// Where it begins.
+    pub(crate) from: State,
+    /// Where it leads.
+    pub(crate) to: State,
+    /// Whether it led there.
+    pub(crate) result: Result,
+    /// How long it took.
+    pub(crate) duration: Delta,
 }
 
 /// Migration of one device: one method per arc.
@@ -85,6 +111,13 @@ pub(crate) trait Migration: Send + Sync + 'static {
     ///
     /// Whatever asking the device gives.
     fn data_size(&self, saving: Option<&mut Self::Save>) -> Result<u64>;
+
+    /// An arc was walked, or has failed: for drivers that count or trace.
+    fn walked(&self, _arc: &Walked) {}
+
+    /// The device is in `state` now, by an arc, a failure, a reset or a new user:
+    /// for drivers that show it. Called as [`reset_done`](Self::reset_done) is.
+    fn entered(&self, _state: State) {}
 }
 
 /// What `VFIO_MIG_GET_PRECOPY_INFO` reports; see `struct vfio_precopy_info`.

@@ -30,6 +30,7 @@ mod device;
 mod driver;
 mod migration;
 mod ops;
+mod setting;
 mod state;
 
 pub(crate) use driver::{
@@ -42,5 +43,11 @@ pub(crate) use migration::{
     Migration,
     PrecopyInfo,
     ResumeStream,
-    SaveStream, //
+    SaveStream,
+    Walked, //
 };
+pub(crate) use setting::{
+    Setting,
+    Settings, //
+};
+pub(crate) use state::State;

@@ -10,7 +10,8 @@ use super::{
     migration::{
         ArcError,
         Migration,
-        ResumeStream, //
+        ResumeStream,
+        Walked, //
     }, //
 };
 use crate::abi;
@@ -30,13 +31,18 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        Instant,
+        Monotonic, //
+    },
     ModuleMetadata, //
 };
 
-/// A migration state.
+/// A migration state: one of `enum vfio_device_mig_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum State {
+#[allow(missing_docs)]
+pub(crate) enum State {
     Error = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_ERROR,
     Stop = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP,
     Running = abi::vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING,
@@ -48,7 +54,22 @@ pub(super) enum State {
 }
 
 impl State {
-    fn as_raw(self) -> abi::vfio_device_mig_state {
+    /// The name of the state in the uAPI header, without its prefix.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Stop => "STOP",
+            Self::Running => "RUNNING",
+            Self::StopCopy => "STOP_COPY",
+            Self::Resuming => "RESUMING",
+            Self::RunningP2p => "RUNNING_P2P",
+            Self::PreCopy => "PRE_COPY",
+            Self::PreCopyP2p => "PRE_COPY_P2P",
+        }
+    }
+
+    /// The state's number in the uAPI header.
+    pub(crate) fn as_raw(self) -> abi::vfio_device_mig_state {
         self as abi::vfio_device_mig_state
     }
 
@@ -124,6 +145,11 @@ impl<M: Migration> StateLock<M> {
         })
     }
 
+    /// The driver's part, which needs no lock.
+    pub(super) fn migration(&self) -> &M {
+        &self.migration
+    }
+
     /// Runs `f` with the lock held.
     fn with<R>(&self, f: impl FnOnce(&mut Fsm<M>) -> R) -> R {
         let mut fsm = self.fsm.lock();
@@ -138,9 +164,14 @@ impl<M: Migration> StateLock<M> {
     fn observe_reset(&self, fsm: &mut Fsm<M>) {
         if self.reset_pending.xchg(false, Full) {
             fsm.end_sessions();
-            fsm.state = State::Running;
+            self.enter(fsm, State::Running);
             self.migration.reset_done();
         }
+    }
+
+    fn enter(&self, fsm: &mut Fsm<M>, state: State) {
+        fsm.state = state;
+        self.migration.entered(state);
     }
 
     /// Acts on a reset that nobody with the lock held has seen.
@@ -171,7 +202,7 @@ impl<M: Migration> StateLock<M> {
     pub(super) fn open(&self) {
         self.with(|fsm| {
             fsm.end_sessions();
-            fsm.state = State::Running;
+            self.enter(fsm, State::Running);
             self.migration.opened();
         });
     }
@@ -230,15 +261,23 @@ impl<M: Migration> StateLock<M> {
                     abi::vfio_mig_get_next_state(device, fsm.state.as_raw(), target, &mut next)
                 })?;
                 let next = State::from_raw(next)?;
-                match self.step::<O>(fsm, next, reinit) {
+                let start = Instant::<Monotonic>::now();
+                let stepped = self.step::<O>(fsm, next, reinit);
+                self.migration.walked(&Walked {
+                    from: fsm.state,
+                    to: next,
+                    result: stepped.as_ref().map(drop).map_err(ArcError::error),
+                    duration: start.elapsed(),
+                });
+                match stepped {
                     Ok(new_file) => {
-                        fsm.state = next;
+                        self.enter(fsm, next);
                         file = new_file;
                     }
                     Err(ArcError::Unchanged(error)) => return Err(error),
                     Err(ArcError::Undefined(error)) => {
                         fsm.end_sessions();
-                        fsm.state = State::Error;
+                        self.enter(fsm, State::Error);
                         return Err(error);
                     }
                 }

@@ -6,7 +6,12 @@
 use super::Buffer;
 use crate::{
     abi,
-    logic::admin_status, //
+    logic::{
+        admin_command,
+        admin_status,
+        cause::Cause, //
+    },
+    observe::Observer, //
 };
 use core::ptr;
 use kernel::{
@@ -22,7 +27,9 @@ use kernel::{
     },
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -51,30 +58,32 @@ pub(crate) struct Member {
     /// The PF's driver wants the commands for one device serialised.
     #[pin]
     command: Mutex<()>,
+    observer: Arc<Observer>,
 }
 
 impl Member {
-    /// The member that `pdev` is, or `None` if its PF has no device parts
-    /// commands, or no driver, or if it is no virtual function.
+    /// Whether `pdev` is a virtual function whose PF has a driver and device
+    /// parts commands.
+    pub(crate) fn is_one(pdev: &pci::Device<Core<'_>>) -> bool {
+        // SAFETY: The device is valid and, in the `Core` context, cannot go away meanwhile.
+        unsafe { abi::virtio_pci_admin_has_dev_parts(as_raw(pdev)) }
+    }
+
+    /// The member that `pdev` is, see [`is_one`](Self::is_one).
     ///
     /// # Errors
     ///
     /// ENOMEM.
-    pub(crate) fn new(pdev: &pci::Device<Core<'_>>) -> Result<Option<Arc<Self>>> {
-        let pdev: ARef<pci::Device> = pdev.into();
-        // SAFETY: The device is valid and, in the `Core` context, cannot go away meanwhile.
-        if !unsafe { abi::virtio_pci_admin_has_dev_parts(as_raw(&pdev)) } {
-            return Ok(None);
-        }
+    pub(crate) fn new(pdev: &pci::Device<Core<'_>>, observer: Arc<Observer>) -> Result<Arc<Self>> {
         // INVARIANT: The caller is binding the device.
-        let member = Arc::pin_init(
+        Arc::pin_init(
             pin_init!(Self {
-                pdev,
+                pdev: pdev.into(),
                 command <- new_mutex!((), "virtio_admin_command"),
+                observer,
             }),
             GFP_KERNEL,
-        )?;
-        Ok(Some(member))
+        )
     }
 
     /// The device, for messages.
@@ -92,16 +101,38 @@ impl Member {
         }
     }
 
+    /// Who is to be told what happens to the device.
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// Gives a command as [`try_execute`](Self::try_execute), and keeps which one
+    /// it was that failed.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn execute(&self, opcode: u16, command: impl FnMut(*mut bindings::pci_dev) -> c_int) -> Result {
+        self.try_execute(opcode, command)
+            .map_err(|error| self.observer.refuse(Cause::Command { opcode }, error))
+    }
+
     /// Gives a command, again while the device asks for it, within bounds.
     ///
     /// # Errors
     ///
     /// What the device or the PF's driver answers, see [`admin_status::errno`].
-    fn execute(&self, mut command: impl FnMut(*mut bindings::pci_dev) -> c_int) -> Result {
+    fn try_execute(
+        &self,
+        opcode: u16,
+        mut command: impl FnMut(*mut bindings::pci_dev) -> c_int,
+    ) -> Result {
         let _serialised = self.command.lock();
         let mut attempt = 0;
         loop {
+            let start = Instant::<Monotonic>::now();
             let errno = admin_status::errno(command(as_raw(&self.pdev)));
+            self.observer.command(opcode, errno, start.elapsed());
             if errno == 0 {
                 return Ok(());
             }
@@ -119,14 +150,16 @@ impl Member {
     pub(crate) fn set_stopped(&self, stopped: bool) -> Result {
         let flags = u8::from(stopped) << abi::VIRTIO_ADMIN_CMD_DEV_MODE_F_STOPPED;
         // SAFETY: By the type invariant.
-        self.execute(|pdev| unsafe { abi::virtio_pci_admin_mode_set(pdev, flags) })
+        self.execute(admin_command::DEV_MODE_SET, |pdev| unsafe {
+            abi::virtio_pci_admin_mode_set(pdev, flags)
+        })
     }
 
     fn create(self: &Arc<Self>, operation: u32) -> Result<Object> {
         let operation = u8::try_from(operation)?;
         let mut id = 0;
         // SAFETY: By the type invariant; `id` is valid for a write.
-        self.execute(|pdev| unsafe {
+        self.execute(admin_command::RESOURCE_OBJ_CREATE, |pdev| unsafe {
             abi::virtio_pci_admin_obj_create(pdev, DEV_PARTS, operation, &mut id)
         })?;
         // INVARIANT: The device has just created it.
@@ -169,18 +202,14 @@ struct Object {
 impl Drop for Object {
     fn drop(&mut self) {
         let id = self.id;
-        let destroyed = self.member.execute(|pdev| {
-            // SAFETY: By the invariant of `Member`.
-            unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, id) }
-        });
+        let destroyed = self
+            .member
+            .try_execute(admin_command::RESOURCE_OBJ_DESTROY, |pdev| {
+                // SAFETY: By the invariant of `Member`.
+                unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, id) }
+            });
         if let Err(error) = destroyed {
-            // The id stays taken, in the device and in the PF's driver, until the PF is reset.
-            dev_warn!(
-                self.member.device(),
-                "resource object {} not destroyed: {:?}\n",
-                id,
-                error
-            );
+            self.member.observer.refuse(Cause::ObjectLost { id }, error);
         }
     }
 }
@@ -189,9 +218,9 @@ impl Drop for Object {
 pub(crate) struct GetParts(Object);
 
 impl GetParts {
-    /// The device, for messages.
-    pub(crate) fn device(&self) -> &pci::Device {
-        self.0.member.device()
+    /// Who is to be told what happens to the device.
+    pub(crate) fn observer(&self) -> &Observer {
+        self.0.member.observer()
     }
 
     /// Virtio device type, see [`Member::device_type`].
@@ -206,8 +235,9 @@ impl GetParts {
     /// EINVAL if the device says zero, EFBIG if it says more than anyone can believe.
     pub(crate) fn max_size(&self) -> Result<u32> {
         let mut size = 0;
+        let opcode = admin_command::DEV_PARTS_METADATA_GET;
         // SAFETY: By the invariants of `Member` and `Object`; `size` is valid for a write.
-        self.0.member.execute(|pdev| unsafe {
+        self.0.member.execute(opcode, |pdev| unsafe {
             abi::virtio_pci_admin_dev_parts_metadata_get(
                 pdev,
                 DEV_PARTS,
@@ -216,10 +246,14 @@ impl GetParts {
                 &mut size,
             )
         })?;
+        let refuse = |error| {
+            let cause = Cause::ContextSize { size };
+            Err(self.observer().refuse(cause, error))
+        };
         match size {
-            0 => Err(EINVAL),
+            0 => refuse(EINVAL),
             1..=MAX_CONTEXT => Ok(size),
-            _ => Err(EFBIG),
+            _ => refuse(EFBIG),
         }
     }
 
@@ -232,9 +266,10 @@ impl GetParts {
         let mut parts = Buffer::zeroed(max_size.try_into()?)?;
         let written = parts.with_writable(|sg| {
             let mut written = 0;
+            let opcode = admin_command::DEV_PARTS_GET;
             // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
             // `parts` owns and nobody else refers to while this call has it borrowed.
-            self.0.member.execute(|pdev| unsafe {
+            self.0.member.execute(opcode, |pdev| unsafe {
                 abi::virtio_pci_admin_dev_parts_get(
                     pdev,
                     DEV_PARTS,
@@ -246,11 +281,13 @@ impl GetParts {
             })?;
             Ok(written)
         })?;
-        let written = usize::try_from(written)?;
-        if written == 0 || written > parts.len() {
-            return Err(EINVAL);
+        let length = usize::try_from(written)?;
+        if length == 0 || length > parts.len() {
+            let room = parts.len();
+            let cause = Cause::Written { written, room };
+            return Err(self.observer().refuse(cause, EINVAL));
         }
-        parts.truncate(written);
+        parts.truncate(length);
         Ok(parts)
     }
 }
@@ -267,7 +304,7 @@ impl SetParts {
         header[..2].copy_from_slice(&DEV_PARTS.to_le_bytes());
         header[4..].copy_from_slice(&self.0.id.to_le_bytes());
         parts.with_readable(header, |sg| {
-            self.0.member.execute(|pdev| {
+            self.0.member.execute(admin_command::DEV_PARTS_SET, |pdev| {
                 // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
                 // is borrowed for this call; the device only reads it.
                 unsafe { abi::virtio_pci_admin_dev_parts_set(pdev, sg) }
