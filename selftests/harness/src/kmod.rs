@@ -119,12 +119,17 @@ pub fn users(name: &str) -> Result<i32> {
 
 /// The `alias=` entries of a module file's `.modinfo`.
 pub fn aliases(file: &Path) -> Result<Vec<String>> {
-    let image = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    let found = modinfo(&image, "alias");
+    let found = info(file, "alias")?;
     if found.is_empty() {
         bail!("{} has no alias", file.display());
     }
     Ok(found)
+}
+
+/// Values of `key` in a module file's `.modinfo`.
+pub fn info(file: &Path, key: &str) -> Result<Vec<String>> {
+    let image = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    Ok(modinfo(&image, key))
 }
 
 /// Values of `key` among the NUL-separated `key=value` strings of a module image.

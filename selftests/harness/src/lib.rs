@@ -4,11 +4,13 @@
 //! iommufd clients, a userspace virtio-net driver, and a KTAP test runner.
 
 pub mod control;
+pub mod debugfs;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;
 pub mod net;
 pub mod pci;
 pub mod sriov;
+pub mod tracefs;
 pub mod vfio;
 pub mod wait;

@@ -16,6 +16,7 @@ mod lifetimes;
 mod loading;
 mod module;
 mod no_admin;
+mod observe;
 mod passthrough;
 mod precopy;
 mod quiet;
@@ -62,6 +63,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         precopy::add(&mut suite, config);
         stream::add(&mut suite, config);
         sealed::add(&mut suite, config);
+        observe::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
         lifetimes::add(&mut suite, config);
         torture::add(&mut suite, config);

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use harness::debugfs::Files;
 use harness::kmsg::Log;
 use harness::ktap::Suite;
 use harness::vfio::{Access, State};
-use harness::{expect_eq, note};
+use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
 
@@ -68,7 +69,13 @@ fn device_works(config: &Config, access: Access) -> Result<()> {
 }
 
 fn no_migration(config: &Config, access: Access) -> Result<()> {
-    let device = rig::open(config, &config.vf()?, Driver::Rs, access)?;
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, Driver::Rs, access)?;
+    expect!(!Files::of(&vf).exist(), "files of a migration in debugfs");
+    expect!(
+        !vf.path().join("precopy_interval_ms").exists(),
+        "a setting of migration in sysfs"
+    );
     for (what, feature) in [
         ("MIGRATION", vfio::VFIO_DEVICE_FEATURE_MIGRATION),
         (
