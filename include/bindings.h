@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Input of bindgen for rust/abi.rs. */
 #include <linux/hrtimer_types.h>
+/* before vfio_pci_core.h, for its 64-bit accessors */
+#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/anon_inodes.h>
 #include <linux/crc32.h>
 #include <linux/scatterlist.h>

@@ -18,6 +18,8 @@ mod abi;
 mod logic;
 mod migrate;
 mod observe;
+// Has what other drivers need, too.
+#[allow(dead_code, unused_imports)]
 mod vfio;
 mod virtio;
 

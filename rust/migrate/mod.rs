@@ -103,6 +103,8 @@ impl vfio::Migration for Migration {
     type Save = Saver;
     type Resume = Loader;
 
+    const PRE_COPY: bool = true;
+
     fn opened(&self) {
         // Whoever had the device before us may have been another driver.
         self.leave_stopped_mode();

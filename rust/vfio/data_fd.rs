@@ -13,6 +13,7 @@
 //! the two would wait for each other.
 
 use super::migration::{
+    ArcError,
     ResumeStream,
     SaveStream, //
 };
@@ -182,6 +183,19 @@ impl<S: SaveStream> DataFd<S> {
 }
 
 impl<S: ResumeStream> DataFd<S> {
+    /// The stream ends here: takes it out, as [`revoke`](Self::revoke) does, if
+    /// it agrees.
+    ///
+    /// # Errors
+    ///
+    /// What [`ResumeStream::finish`] gives; the stream stays. ENODEV if it was revoked.
+    pub(super) fn finish(&self) -> Result<S, ArcError> {
+        let mut guard = self.stream.lock();
+        let stream: &mut Option<S> = &mut guard;
+        stream.as_mut().ok_or(ENODEV)?.finish()?;
+        Ok(stream.take().ok_or(ENODEV)?)
+    }
+
     fn write(&self, user: UserSlice) -> Result<usize> {
         let mut bounce = self.io.lock();
         let mut reader = user.reader();

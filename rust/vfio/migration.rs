@@ -5,7 +5,10 @@
 //! States and arcs are those of `enum vfio_device_mig_state` in
 //! `include/uapi/linux/vfio.h`.
 
-use super::state::State;
+use super::{
+    bars::Bars,
+    state::State, //
+};
 use kernel::{
     prelude::*,
     time::Delta, //
@@ -54,13 +57,33 @@ pub(crate) struct Walked {
 /// one device, except that the streams a method returned are used by the
 /// holders of their file descriptors in parallel.
 ///
-/// The device supports `VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
-/// VFIO_MIGRATION_PRE_COPY`.
+/// # Errors
+///
+/// An arc that fails says by its [`ArcError`] where that leaves the device;
+/// wherever possible, where the arc began.
+///
+/// # Locking
+///
+/// Registers may be accessed in all methods but those that say otherwise, and
+/// in none of a stream's: a reset waits for those with VFIO's `memory_lock`
+/// held, which an access to a register takes.
+///
+/// The device supports `VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P`, and
+/// `VFIO_MIGRATION_PRE_COPY` if [`PRE_COPY`](Self::PRE_COPY) says so.
 pub(crate) trait Migration: Send + Sync + 'static {
     /// Outgoing stream of a session.
     type Save: SaveStream;
     /// Incoming stream of a session.
     type Resume: ResumeStream;
+
+    /// Whether devices have pre-copy: if so, [`pre_copy`](Self::pre_copy),
+    /// [`pre_copy_done`](Self::pre_copy_done) and [`SaveStream::precopy_info`] must be there.
+    const PRE_COPY: bool = false;
+
+    /// The device's BARs, if the driver accesses any.
+    fn bars(&self) -> Option<&Bars> {
+        None
+    }
 
     /// The device file was opened: whatever a former user left behind in the
     /// device must not show. The device has just been reset.
@@ -72,11 +95,12 @@ pub(crate) trait Migration: Send + Sync + 'static {
     /// The device was reset while it was open. Its streams are gone already.
     ///
     /// Runs where the reset was asked for, with locks of VFIO held that are
-    /// also taken inside page faults: user memory must not be accessed.
+    /// also taken inside page faults and accesses to registers: neither user
+    /// memory nor registers must be accessed.
     fn reset_done(&self);
 
-    /// RUNNING -> RUNNING_P2P, PRE_COPY -> PRE_COPY_P2P: the device starts no DMA any more and outstanding
-    /// DMA is finished. It still answers accesses.
+    /// RUNNING -> RUNNING_P2P, PRE_COPY -> PRE_COPY_P2P: the device starts no DMA
+    /// any more and outstanding DMA is finished. It still answers accesses.
     fn quiesce(&self) -> Result<(), ArcError>;
 
     /// RUNNING_P2P -> RUNNING, PRE_COPY_P2P -> PRE_COPY.
@@ -93,19 +117,35 @@ pub(crate) trait Migration: Send + Sync + 'static {
 
     /// RUNNING -> PRE_COPY, RUNNING_P2P -> PRE_COPY_P2P: gives a stream that
     /// begins with the state of the device as it is, and of which more will
-    /// come. If `reinit`, userspace understands that initial data may come more
+    /// come. If `_reinit`, userspace understands that initial data may come more
     /// than once (`VFIO_PRECOPY_INFO_REINIT`).
-    fn pre_copy(&self, reinit: bool) -> Result<Self::Save, ArcError>;
+    fn pre_copy(&self, _reinit: bool) -> Result<Self::Save, ArcError> {
+        Err(ArcError::Unchanged(EOPNOTSUPP))
+    }
 
     /// PRE_COPY_P2P -> STOP_COPY: completes the stream that `pre_copy` gave with
-    /// what it lacks of the stopped device's state.
-    fn pre_copy_done(&self, save: &mut Self::Save) -> Result<(), ArcError>;
+    /// what it lacks of the stopped device's state. The stream's lock is held:
+    /// registers must not be accessed.
+    fn pre_copy_done(&self, _save: &mut Self::Save) -> Result<(), ArcError> {
+        Err(ArcError::Undefined(EOPNOTSUPP))
+    }
 
     /// STOP -> RESUMING: gives the stream that takes a state.
     fn resume(&self) -> Result<Self::Resume, ArcError>;
 
+    /// RESUMING -> STOP, behind [`ResumeStream::finish`]: nobody writes to the
+    /// stream any more, and its lock is not held.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot have the state: it goes to ERROR.
+    fn loaded(&self, _stream: Self::Resume) -> Result {
+        Ok(())
+    }
+
     /// Estimate of the bytes a STOP_COPY stream has (`MIG_DATA_SIZE`), in any
-    /// state. `saving` is the stream of a session under way.
+    /// state. `saving` is the stream of a session under way, whose lock is held:
+    /// registers must not be accessed then.
     ///
     /// # Errors
     ///
@@ -133,6 +173,8 @@ pub(crate) struct PrecopyInfo {
 }
 
 /// The state of a device on its way out.
+///
+/// Methods are called with the stream's lock held, one at a time.
 pub(crate) trait SaveStream: Send + Unpin + 'static {
     /// Copies the next bytes to `buf` without taking them off the stream; 0 if
     /// there are none.
@@ -154,10 +196,14 @@ pub(crate) trait SaveStream: Send + Unpin + 'static {
     /// # Errors
     ///
     /// EINVAL if the stream is complete, or whatever asking the device gives.
-    fn precopy_info(&mut self) -> Result<PrecopyInfo>;
+    fn precopy_info(&mut self) -> Result<PrecopyInfo> {
+        Err(ENOTTY)
+    }
 }
 
 /// The state of a device on its way in.
+///
+/// As [`SaveStream`].
 pub(crate) trait ResumeStream: Send + Unpin + 'static {
     /// Takes the next bytes, all of them.
     ///
@@ -166,7 +212,8 @@ pub(crate) trait ResumeStream: Send + Unpin + 'static {
     /// The stream is refused, then and for good.
     fn write(&mut self, bytes: &[u8]) -> Result;
 
-    /// RESUMING -> STOP: the stream ends here, and the device has its state.
+    /// RESUMING -> STOP: the stream ends here. The device has its state now, or
+    /// by [`Migration::loaded`].
     ///
     /// # Errors
     ///

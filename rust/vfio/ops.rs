@@ -4,7 +4,8 @@
 
 use super::{
     device::Device,
-    driver::Driver, //
+    driver::Driver,
+    migration::Migration, //
 };
 use crate::abi;
 use core::{
@@ -70,8 +71,13 @@ impl<D: Driver> Ops<D> {
     };
 
     /// What devices with a `Migration` support.
-    pub(super) const MIGRATION_FLAGS: u32 =
-        abi::VFIO_MIGRATION_STOP_COPY | abi::VFIO_MIGRATION_P2P | abi::VFIO_MIGRATION_PRE_COPY;
+    pub(super) const MIGRATION_FLAGS: u32 = abi::VFIO_MIGRATION_STOP_COPY
+        | abi::VFIO_MIGRATION_P2P
+        | if D::Migration::PRE_COPY {
+            abi::VFIO_MIGRATION_PRE_COPY
+        } else {
+            0
+        };
 }
 
 fn to_errno(result: Result) -> c_int {
@@ -112,6 +118,11 @@ unsafe extern "C" fn open_device<D: Driver>(device: *mut abi::vfio_device) -> c_
     let enabled = to_result(unsafe { abi::vfio_pci_core_enable(this.core()) });
     to_errno(enabled.map(|()| {
         if let Some(migration) = this.migration() {
+            if let Some(bars) = migration.migration().bars() {
+                // SAFETY: The device was enabled above, and `close_device` closes its BARs before it
+                // is disabled.
+                unsafe { bars.open(this.core()) };
+            }
             migration.open();
         }
         // SAFETY: The device was enabled above.
@@ -127,6 +138,9 @@ unsafe extern "C" fn close_device<D: Driver>(device: *mut abi::vfio_device) {
     let this = unsafe { Device::<D>::from_vfio(device) };
     if let Some(migration) = this.migration() {
         migration.close();
+        if let Some(bars) = migration.migration().bars() {
+            bars.close();
+        }
     }
     // SAFETY: Called as the `close_device` callback.
     unsafe { abi::vfio_pci_core_close_device(device) };

@@ -10,7 +10,6 @@ use super::{
     migration::{
         ArcError,
         Migration,
-        ResumeStream,
         Walked, //
     }, //
 };
@@ -328,8 +327,9 @@ impl<M: Migration> StateLock<M> {
             | (State::PreCopyP2p, State::RunningP2p) => fsm.end_sessions(),
             (State::Resuming, State::Stop) => {
                 let fd = fsm.resuming.as_ref().ok_or(ArcError::Undefined(EIO))?;
-                fd.with(ResumeStream::finish)??;
+                let stream = fd.finish()?;
                 fsm.end_sessions();
+                self.migration.loaded(stream).map_err(ArcError::Undefined)?;
             }
             // `vfio_mig_get_next_state` gives no other arcs for our flags.
             _ => return Err(ArcError::Unchanged(EINVAL)),
