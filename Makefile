@@ -3,13 +3,17 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install clean setup demo check help
+.PHONY: module modules_install samples clean setup demo check help
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 modules_install: module
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+# Built beside the module, never installed.
+samples:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) VVP_SAMPLES=m modules
 
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
@@ -28,9 +32,10 @@ check: setup
 help:
 	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
 	@echo 'make modules_install  install it'
+	@echo 'make samples          build the module and the sample driver'
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run all tests'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
-	@echo 'make clean            remove what the first two made'
+	@echo 'make clean            remove what the first three made'
 	@echo
 	@echo 'demo, check and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The module, built in the toolroot for one of the test kernels.
+# The module and the sample driver, built in the toolroot for one of the test
+# kernels.
 #
 #   module.sh build [test|debug]   build it
 #   module.sh path [test|debug]    print the path of the .ko, as seen inside the toolroot
@@ -16,7 +17,7 @@ build() {
 	"$TOP/scripts/toolroot.sh" run bash -c '
 		set -e
 		mkdir -p "$2"
-		make -C "$1" M=/src MO="$2" $3 CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
+		make -C "$1" M=/src MO="$2" $3 VVP_SAMPLES=m CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 		' module "$(cd "$TOP" && scripts/kernel.sh path "$flavour")" "$out" "$vars"
 }
 
