@@ -21,6 +21,9 @@ pub const OURS: &str = "virtio_vfio_pci_rs";
 /// The in-tree C driver's module and driver name.
 pub const PEER: &str = "virtio_vfio_pci";
 
+/// The sample driver's module and driver name.
+pub const SAMPLE: &str = "edu_vfio_pci_rs";
+
 /// Modules that a variant driver needs, in load order, and where a build tree has them.
 const STACK: [(&str, &str); 5] = [
     ("irqbypass", "virt/lib/irqbypass.ko"),
@@ -47,6 +50,10 @@ pub fn loaded(name: &str) -> bool {
 pub fn source(name: &str) -> Option<PathBuf> {
     if name == OURS {
         return std::env::var_os("VVP_MODULE").map(PathBuf::from);
+    }
+    if name == SAMPLE {
+        let ours = PathBuf::from(std::env::var_os("VVP_MODULE")?);
+        return Some(ours.with_file_name(SAMPLE).with_extension("ko"));
     }
     let tree = PathBuf::from(std::env::var_os("VVP_KERNEL")?);
     let (_, file) = STACK

@@ -83,6 +83,20 @@ impl Function {
         Ok(function)
     }
 
+    /// All functions with these ids, by address.
+    pub fn with_ids(vendor: u16, device: u16) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(DEVICES).context("listing PCI functions")? {
+            let name = entry.context("listing PCI functions")?.file_name();
+            let function = Self::open(&name.to_string_lossy().parse()?)?;
+            if function.ids()? == (vendor, device) {
+                found.push(function);
+            }
+        }
+        found.sort_by_key(|function| function.address.to_string());
+        Ok(found)
+    }
+
     /// Its address.
     pub fn address(&self) -> &Address {
         &self.address

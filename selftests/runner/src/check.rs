@@ -38,6 +38,8 @@ pub enum Stage {
     L1,
     /// The module on a PF without admin virtqueue.
     NoAdmin,
+    /// The sample driver, on devices of QEMU's own.
+    Sample,
     /// Live migration of a guest.
     Migration,
     /// The same with an IOMMU that loses dirty bits: the check must notice.
@@ -51,11 +53,15 @@ impl fmt::Display for Stage {
             Stage::Conformance => "conformance, properties",
             Stage::L1 => "L1 selftests",
             Stage::NoAdmin => "L1 without admin queue",
+            Stage::Sample => "L1 sample driver",
             Stage::Migration => "L2 live migration",
             Stage::NegativeControl => "L2 negative control",
         })
     }
 }
+
+/// Two devices for the sample driver, behind an IOMMU.
+const SAMPLE_DEVICES: [&str; 3] = ["intel-iommu", "edu", "edu"];
 
 /// What the stages need to know.
 #[derive(Clone, Debug)]
@@ -135,6 +141,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(5),
             progress,
         ),
+        Stage::Sample => in_l1_without_bench(
+            setup,
+            &["vvp-selftests", "--edu"],
+            &SAMPLE_DEVICES,
+            minutes(5),
+            progress,
+        ),
         Stage::Migration => in_l1(setup, &["l2-migrate", "--ktap"], &[], minutes(6), progress),
         Stage::NegativeControl => in_l1(
             setup,
@@ -208,26 +221,55 @@ fn in_l1(
     timeout: Duration,
     progress: &mut Progress,
 ) -> Result<Counts> {
-    let mut words = vec![paths::program(command[0]).display().to_string()];
-    words.extend(command[1..].iter().map(|word| word.to_string()));
-    let mut environment = vec![("VVP_MODULE".to_string(), setup.module.display().to_string())];
+    let mut job = job(setup, command, timeout);
+    job.bench = Some(paths::program("vfio-bench"));
+    job.bench_arguments = to_strings(bench_arguments);
     if bench_arguments.contains(&"--no-admin-vq") {
-        environment.push(("VVP_NO_ADMIN".to_string(), "1".to_string()));
+        let variable = ("VVP_NO_ADMIN".to_string(), "1".to_string());
+        job.environment.push(variable);
     }
-    let job = Job {
+    count_l1(&job, command[0], progress)
+}
+
+/// The same in an L1 that has these devices instead of the bench's.
+fn in_l1_without_bench(
+    setup: &Setup,
+    command: &[&str],
+    devices: &[&str],
+    timeout: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut job = job(setup, command, timeout);
+    for device in devices {
+        job.qemu_arguments.extend(to_strings(&["-device", device]));
+    }
+    count_l1(&job, command[0], progress)
+}
+
+fn to_strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| word.to_string()).collect()
+}
+
+/// A job that runs a program of this workspace.
+fn job(setup: &Setup, command: &[&str], timeout: Duration) -> Job {
+    let mut words = vec![paths::program(command[0]).display().to_string()];
+    words.extend(to_strings(&command[1..]));
+    Job {
         kernel: setup.kernel.clone(),
         memory: "3G".to_string(),
-        bench: Some(paths::program("vfio-bench")),
-        bench_arguments: bench_arguments
-            .iter()
-            .map(|word| word.to_string())
-            .collect(),
+        bench: None,
+        bench_arguments: Vec::new(),
+        qemu_arguments: Vec::new(),
         timeout,
         keep: false,
-        environment,
+        environment: vec![("VVP_MODULE".to_string(), setup.module.display().to_string())],
         command: words,
-    };
-    let mut outcome = l1::run(&job, &mut |line| {
+    }
+}
+
+/// Runs `job` and counts what its program, called `name`, reports.
+fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
+    let mut outcome = l1::run(job, &mut |line| {
         if let Some(line) = line {
             progress.message(line);
         }
@@ -236,11 +278,11 @@ fn in_l1(
     let mut counts = ktap::parse(&outcome.output);
     if outcome.timed_out() {
         counts.fail(
-            command[0],
-            format!("not finished within {} s", timeout.as_secs()),
+            name,
+            format!("not finished within {} s", job.timeout.as_secs()),
         );
     } else if ![0, KSFT_SKIP].contains(&outcome.status) && counts.failed.is_empty() {
-        counts.fail(command[0], format!("exit status {}", outcome.status));
+        counts.fail(name, format!("exit status {}", outcome.status));
     }
     match outcome.alarms.first() {
         None => counts.passed += 1,

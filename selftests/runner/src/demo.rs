@@ -34,6 +34,7 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
         memory: "3G".to_string(),
         bench: Some(paths::program("vfio-bench")),
         bench_arguments: Vec::new(),
+        qemu_arguments: Vec::new(),
         timeout: Duration::from_secs(360),
         keep,
         environment: vec![("VVP_MODULE".to_string(), setup.module.display().to_string())],

@@ -36,6 +36,8 @@ pub struct Job {
     /// The bench program; without one L1 has no virtio VFs.
     pub bench: Option<PathBuf>,
     pub bench_arguments: Vec<String>,
+    /// More arguments for QEMU, for devices of its own.
+    pub qemu_arguments: Vec<String>,
     /// Limit for the job itself.
     pub timeout: Duration,
     /// Keep the run directory even if all went well.
@@ -150,6 +152,7 @@ fn attempt(job: &Job, dir: &RunDir, line: &mut dyn FnMut(Option<&str>)) -> Resul
         dir: dir.path(),
         job_timeout: job.timeout.as_secs(),
         bench: &arguments,
+        more: &job.qemu_arguments,
     }
     .start()?;
     let status = watch(job, dir, &mut qemu, &mut bench, line)?;
@@ -245,6 +248,7 @@ mod tests {
             memory: "1G".into(),
             bench: None,
             bench_arguments: Vec::new(),
+            qemu_arguments: Vec::new(),
             timeout: Duration::from_secs(1),
             keep: false,
             environment: vec![("VVP_NO_ADMIN".into(), "it's 1".into())],

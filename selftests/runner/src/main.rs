@@ -69,6 +69,9 @@ struct L1 {
     /// An argument for the bench.
     #[arg(long = "bench-arg", value_name = "ARG", allow_hyphen_values = true)]
     bench_arguments: Vec<String>,
+    /// An argument for QEMU.
+    #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
+    qemu_arguments: Vec<String>,
     /// Boot without the bench.
     #[arg(long, conflicts_with_all = ["bench", "bench_arguments"])]
     no_bench: bool,
@@ -136,6 +139,7 @@ fn run_l1(options: &L1) -> Result<u8> {
         memory: options.memory.clone(),
         bench,
         bench_arguments: options.bench_arguments.clone(),
+        qemu_arguments: options.qemu_arguments.clone(),
         timeout: Duration::from_secs(options.timeout),
         keep: options.keep,
         environment: vec![(

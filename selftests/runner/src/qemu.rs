@@ -22,6 +22,8 @@ pub struct Machine<'a> {
     pub job_timeout: u64,
     /// Arguments by which the bench is attached; empty without one.
     pub bench: &'a [String],
+    /// More arguments.
+    pub more: &'a [String],
 }
 
 impl Machine<'_> {
@@ -92,6 +94,7 @@ impl Machine<'_> {
             );
         }
         arguments.extend_from_slice(self.bench);
+        arguments.extend_from_slice(self.more);
         arguments
     }
 
@@ -120,6 +123,7 @@ mod tests {
             dir: Path::new("/r"),
             job_timeout: 9,
             bench: &bench,
+            more: &[],
         };
         let arguments = machine.arguments();
         assert!(arguments.ends_with(&bench));
@@ -135,6 +139,7 @@ mod tests {
             dir: Path::new("/r"),
             job_timeout: 9,
             bench: &[],
+            more: &[],
         };
         assert!(
             !machine

@@ -38,6 +38,9 @@ pub struct Arguments {
     /// The bench's physical function has no admin virtqueue
     #[arg(long, env = "VVP_NO_ADMIN", value_parser = clap::builder::FalseyValueParser::new())]
     no_admin: bool,
+    /// Test the sample driver, on two of QEMU's edu devices, and nothing else
+    #[arg(long, conflicts_with_all = ["bench", "no_admin"])]
+    edu: bool,
     /// Print the names of the tests and do nothing
     #[arg(long)]
     pub list: bool,
@@ -89,6 +92,8 @@ pub struct Config {
     pub bench: bool,
     /// The physical function cannot migrate its VFs.
     pub no_admin: bool,
+    /// Only the sample driver.
+    pub edu: bool,
 }
 
 impl Config {
@@ -101,12 +106,13 @@ impl Config {
             peer_driver: arguments.peer_driver,
             bench: arguments.bench,
             no_admin: arguments.no_admin,
+            edu: arguments.edu,
         })
     }
 
     /// Makes the machine ready: modules, and on the bench the VFs.
     pub fn prepare(&self) -> Result<()> {
-        kmod::load_vfio_stack(self.bench)?;
+        kmod::load_vfio_stack(self.bench || self.edu)?;
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.

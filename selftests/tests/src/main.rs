@@ -8,6 +8,7 @@
 mod arcs;
 mod config;
 mod dirty;
+mod edu;
 mod faults;
 mod fd_lifetime;
 mod framing;
@@ -49,7 +50,9 @@ fn main() -> ExitCode {
 
 fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     let mut suite = Suite::default();
-    if config.no_admin {
+    if config.edu {
+        edu::add(&mut suite);
+    } else if config.no_admin {
         no_admin::add(&mut suite, config);
     } else {
         module::add(&mut suite, config);

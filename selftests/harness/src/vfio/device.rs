@@ -238,9 +238,18 @@ impl Device {
 
     /// Lets the device answer on its memory and do DMA.
     pub fn enable_bus_master(&self) -> Result<()> {
+        self.change_command(COMMAND_MEMORY | COMMAND_MASTER, 0)
+    }
+
+    /// Lets the device not answer on its memory.
+    pub fn disable_memory(&self) -> Result<()> {
+        self.change_command(0, COMMAND_MEMORY)
+    }
+
+    fn change_command(&self, set: u16, clear: u16) -> Result<()> {
         let mut command = [0; 2];
         self.config(COMMAND, &mut command)?;
-        let command = u16::from_le_bytes(command) | COMMAND_MEMORY | COMMAND_MASTER;
+        let command = (u16::from_le_bytes(command) | set) & !clear;
         self.write_region(CONFIG, COMMAND, &command.to_le_bytes())
     }
 
