@@ -179,6 +179,7 @@ fn endpoints(
     let layout = VfLayout {
         total: vfs.len() as u16,
         device_id: vf_like.identity().device,
+        bar: vf_like.bar(),
         bar_size: endpoint::whole_bar_size(&**vf_like),
     };
     let pf = Endpoint::physical(models[0].clone(), ports[0].clone(), gate, layout)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The seam between the PCI side of the bench (vfio-user sockets, configuration
-//! space, SR-IOV, IOMMU) and the device models behind BAR 0.
+//! space, SR-IOV, IOMMU) and the device models behind their BARs.
 //!
 //! The PCI side owns a [`Port`] per function and hands it to the model; the
 //! model implements [`Function`] and is called from the function's socket
@@ -45,14 +45,19 @@ pub trait Function: Send + Sync {
     /// Number of MSI-X vectors.
     fn msix_vectors(&self) -> u16;
 
-    /// Size of BAR 0 in bytes without the MSI-X table: a power of two. The PCI
+    /// Number of the function's one BAR, a 64-bit memory BAR: 0, 2 or 4.
+    fn bar(&self) -> u8 {
+        0
+    }
+
+    /// Size of the BAR in bytes without the MSI-X table: a power of two. The PCI
     /// side puts the MSI-X table and PBA behind it.
     fn bar_size(&self) -> u64;
 
-    /// A read of BAR 0, of any size and alignment inside `bar_size`.
+    /// A read of the BAR, of any size and alignment inside `bar_size`.
     fn read_bar(&self, offset: u64, data: &mut [u8]);
 
-    /// A write to BAR 0, of any size and alignment inside `bar_size`.
+    /// A write to the BAR, of any size and alignment inside `bar_size`.
     fn write_bar(&self, offset: u64, data: &[u8]);
 
     /// Returns the model to its power-on state.

@@ -37,6 +37,11 @@ pub struct Options {
     #[arg(long)]
     pub no_admin_vq: bool,
 
+    /// Make the virtual functions transitional: offer the administration
+    /// commands by which a legacy driver can use them
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub transitional: bool,
+
     /// Do not offer mergeable receive buffers
     #[arg(long)]
     pub no_mrg_rxbuf: bool,
@@ -121,6 +126,7 @@ impl Options {
         machine::Config {
             queue_pairs: self.queue_pairs,
             admin_vq: !self.no_admin_vq,
+            transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             extra_parts: self.extra_parts,
             host_socket: self.host_socket.clone(),

@@ -3,7 +3,7 @@
 //! the two kinds of function behind them.
 //!
 //! - [`config_space`]: bytes, write masks, capability chains;
-//! - [`endpoint`]: a PF or VF with a device model behind BAR 0;
+//! - [`endpoint`]: a PF or VF with a device model behind its BAR;
 //! - [`iommu_function`]: the IOMMU's own function;
 //! - `capabilities`, `sriov`: what the endpoints have in configuration space;
 //! - [`interrupts`]: eventfds of MSI and MSI-X vectors;
@@ -20,7 +20,7 @@ mod capabilities;
 
 /// Indices of vfio-user regions and interrupts, as VFIO numbers them.
 pub mod index {
-    /// Region: BAR 0.
+    /// Region: BAR 0; the other BARs follow.
     pub const BAR0: u32 = 0;
     /// Region: configuration space.
     pub const CONFIG: u32 = 7;
@@ -34,7 +34,12 @@ pub mod index {
 
 /// A PCI function as the vfio-user side drives it.
 pub trait PciFunction: Send + Sync {
-    /// Size of BAR 0, a power of two.
+    /// Number of the function's one BAR.
+    fn bar(&self) -> u8 {
+        0
+    }
+
+    /// Size of the BAR, a power of two.
     fn bar_size(&self) -> u64;
 
     /// Interrupt vectors, by VFIO interrupt index: INTx, MSI, MSI-X, ERR, REQ.
@@ -49,10 +54,10 @@ pub trait PciFunction: Send + Sync {
     /// A write to configuration space, of any size and alignment.
     fn write_config(&self, offset: u64, data: &[u8]);
 
-    /// A read of BAR 0, of any size and alignment.
+    /// A read of the BAR, of any size and alignment.
     fn read_bar(&self, offset: u64, data: &mut [u8]);
 
-    /// A write to BAR 0, of any size and alignment.
+    /// A write to the BAR, of any size and alignment.
     fn write_bar(&self, offset: u64, data: &[u8]);
 
     /// Reset of the machine, or of the bus above.

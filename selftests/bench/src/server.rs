@@ -65,11 +65,16 @@ fn interrupts(function: &dyn PciFunction) -> Vec<IrqInfo> {
         .collect()
 }
 
+/// Region of the function's BAR.
+fn bar(function: &dyn PciFunction) -> u32 {
+    index::BAR0 + u32::from(function.bar())
+}
+
 fn regions(function: &dyn PciFunction) -> Vec<ServerRegion> {
     (0..index::REGIONS)
         .map(|region| {
             let size = match region {
-                index::BAR0 => function.bar_size(),
+                _ if region == bar(function) => function.bar_size(),
                 index::CONFIG => config_space::SIZE as u64,
                 _ => 0,
             };
@@ -104,7 +109,7 @@ impl ServerBackend for Backend {
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
         match region {
             index::CONFIG => self.function.read_config(offset, data),
-            index::BAR0 => self.function.read_bar(offset, data),
+            _ if region == bar(&*self.function) => self.function.read_bar(offset, data),
             _ => return Err(invalid()),
         }
         Ok(())
@@ -114,7 +119,7 @@ impl ServerBackend for Backend {
         tracing::trace!(name = self.name, region, offset, ?data, "write");
         match region {
             index::CONFIG => self.function.write_config(offset, data),
-            index::BAR0 => self.function.write_bar(offset, data),
+            _ if region == bar(&*self.function) => self.function.write_bar(offset, data),
             _ => return Err(invalid()),
         }
         Ok(())

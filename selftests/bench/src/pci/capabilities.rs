@@ -30,17 +30,20 @@ pub fn add_pci_express(space: &mut ConfigSpace) -> Result<usize, NoRoom> {
 }
 
 /// Adds an MSI-X capability whose table and pending bits are at these offsets
-/// in BAR 0, and returns the offset of Message Control.
+/// in BAR `bar`, and returns the offset of Message Control.
 pub fn add_msix(
     space: &mut ConfigSpace,
     vectors: u16,
+    bar: u8,
     table: u32,
     pending: u32,
 ) -> Result<usize, NoRoom> {
     let mut body = Vec::with_capacity(10);
     body.extend(vectors.saturating_sub(1).to_le_bytes());
-    body.extend(table.to_le_bytes());
-    body.extend(pending.to_le_bytes());
+    // The BAR takes the place of the offsets' low bits.
+    for offset in [table, pending] {
+        body.extend((offset | u32::from(bar)).to_le_bytes());
+    }
     let start = space.add_capability(MSIX, &body)?;
     space.allow_u16(start + 2, 0xc000);
     Ok(start + 2)

@@ -49,7 +49,9 @@ enum Role {
 struct Offsets {
     device_control: usize,
     msix_control: usize,
-    /// The virtio capability that is a window onto BAR 0.
+    /// The register of the function's BAR.
+    bar: usize,
+    /// The virtio capability that is a window onto the BAR.
     window: Option<usize>,
 }
 
@@ -66,7 +68,7 @@ pub struct Endpoint {
     bar_size: u64,
 }
 
-/// Size of BAR 0 with the MSI-X table and its pending bits behind the model's part.
+/// Size of the BAR with the MSI-X table and its pending bits behind the model's part.
 pub fn whole_bar_size(model: &dyn Function) -> u64 {
     (table_offset(model) + 2 * PAGE).next_power_of_two()
 }
@@ -120,14 +122,20 @@ impl Endpoint {
         let bar_size = whole_bar_size(&*model);
         let mask = !(bar_size - 1);
         // A 64-bit memory BAR.
-        space.set_u32(register::BAR0, 0x4);
-        space.allow_u32(register::BAR0, mask as u32 & !0xf);
-        space.allow_u32(register::BAR0 + 4, (mask >> 32) as u32);
+        let bar = register::BAR0 + 4 * usize::from(model.bar());
+        space.set_u32(bar, 0x4);
+        space.allow_u32(bar, mask as u32 & !0xf);
+        space.allow_u32(bar + 4, (mask >> 32) as u32);
 
         let device_control = capabilities::add_pci_express(&mut space)?;
         let table = u32::try_from(table_offset(&*model)).map_err(|_| NoRoom)?;
-        let msix_control =
-            capabilities::add_msix(&mut space, model.msix_vectors(), table, table + PAGE as u32)?;
+        let msix_control = capabilities::add_msix(
+            &mut space,
+            model.msix_vectors(),
+            model.bar(),
+            table,
+            table + PAGE as u32,
+        )?;
         let mut window = None;
         for body in model.vendor_capabilities() {
             let at = space.add_capability(VENDOR_CAPABILITY, &body)?;
@@ -150,6 +158,7 @@ impl Endpoint {
             offsets: Offsets {
                 device_control,
                 msix_control,
+                bar,
                 window,
             },
             space: Mutex::new(space),
@@ -200,8 +209,8 @@ impl Endpoint {
             space.set_u16(register::COMMAND, kept);
         } else {
             space.set_u16(register::COMMAND, 0);
-            space.set_u32(register::BAR0, 0x4);
-            space.set_u32(register::BAR0 + 4, 0);
+            space.set_u32(self.offsets.bar, 0x4);
+            space.set_u32(self.offsets.bar + 4, 0);
         }
         let change = match &self.role {
             Role::Pf { sriov, .. } => sriov.reset(&mut space, &self.gate),
@@ -253,7 +262,7 @@ impl Endpoint {
         let at = self.offsets.window?;
         let bar = space.u32(at + 4) & 0xff;
         let (target, size) = (u64::from(space.u32(at + 8)), space.u32(at + 12));
-        let fits = bar == 0
+        let fits = bar == u32::from(self.model.bar())
             && matches!(size, 1 | 2 | 4)
             && target % u64::from(size) == 0
             && target + u64::from(size) <= self.bar_size;
@@ -271,6 +280,10 @@ fn power_on_table(vectors: usize) -> Vec<u8> {
 }
 
 impl PciFunction for Endpoint {
+    fn bar(&self) -> u8 {
+        self.model.bar()
+    }
+
     fn bar_size(&self) -> u64 {
         self.bar_size
     }

@@ -18,7 +18,7 @@ const DISGUISE: u32 = 0x0400_0001;
 const CONTROL: usize = 0x08;
 const NUM_VFS: usize = 0x10;
 const SYSTEM_PAGE_SIZE: usize = 0x20;
-const VF_BAR0: usize = 0x24;
+const VF_BARS: usize = 0x24;
 const LENGTH: usize = 0x40;
 
 const VF_ENABLE: u16 = 1 << 0;
@@ -57,7 +57,9 @@ pub struct VfLayout {
     pub total: u16,
     /// What the VFs have for a device id.
     pub device_id: u16,
-    /// Size of each VF's BAR 0, a power of two.
+    /// Number of each VF's BAR; the others are hardwired to zero.
+    pub bar: u8,
+    /// Size of each VF's BAR, a power of two.
     pub bar_size: u64,
 }
 
@@ -66,6 +68,8 @@ pub struct VfLayout {
 pub struct Sriov {
     at: usize,
     total: u16,
+    /// Offset of the register of the VFs' BAR.
+    bar: usize,
 }
 
 impl Sriov {
@@ -83,13 +87,15 @@ impl Sriov {
         space.set_u32(at + 0x1c, 0x553);
         space.set_u32(at + SYSTEM_PAGE_SIZE, 1);
         // A 64-bit memory BAR.
-        space.set_u32(at + VF_BAR0, 0x4);
+        let bar = at + VF_BARS + 4 * usize::from(layout.bar);
+        space.set_u32(bar, 0x4);
         let mask = !(layout.bar_size - 1);
-        space.allow_u32(at + VF_BAR0, mask as u32 & !0xf);
-        space.allow_u32(at + VF_BAR0 + 4, (mask >> 32) as u32);
+        space.allow_u32(bar, mask as u32 & !0xf);
+        space.allow_u32(bar + 4, (mask >> 32) as u32);
         let sriov = Self {
             at,
             total: layout.total,
+            bar,
         };
         sriov.allow_control(space, false);
         Ok(sriov)
@@ -112,8 +118,8 @@ impl Sriov {
         space.set_u16(self.at + CONTROL, 0);
         space.set_u16(self.at + NUM_VFS, 0);
         space.set_u32(self.at + SYSTEM_PAGE_SIZE, 1);
-        space.set_u32(self.at + VF_BAR0, 0x4);
-        space.set_u32(self.at + VF_BAR0 + 4, 0);
+        space.set_u32(self.bar, 0x4);
+        space.set_u32(self.bar + 4, 0);
         self.written(space, gate)
     }
 

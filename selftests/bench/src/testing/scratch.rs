@@ -43,6 +43,7 @@ struct State {
 /// The function.
 pub struct ScratchFunction {
     port: PortRef,
+    bar: u8,
     state: Mutex<State>,
 }
 
@@ -67,7 +68,7 @@ impl Function for ScratchFunction {
     }
 
     fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
-        // The last one is a virtio window onto BAR 0.
+        // The last one is a virtio window onto the BAR.
         let mut window = vec![0; 18];
         window[..2].copy_from_slice(&[20, 5]);
         vec![vec![8, 0xaa, 1, 2, 3, 4], vec![6, 0xbb, 5, 6], window]
@@ -75,6 +76,10 @@ impl Function for ScratchFunction {
 
     fn msix_vectors(&self) -> u16 {
         VECTORS
+    }
+
+    fn bar(&self) -> u8 {
+        self.bar
     }
 
     fn bar_size(&self) -> u64 {
@@ -137,13 +142,16 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// One function behind each port.
-    pub fn new(ports: Vec<PortRef>) -> Self {
+    /// One function behind each port. The first one has its registers in BAR 0,
+    /// the others in BAR `vf_bar`.
+    pub fn new(ports: Vec<PortRef>, vf_bar: u8) -> Self {
         let functions = ports
             .into_iter()
-            .map(|port| {
+            .enumerate()
+            .map(|(index, port)| {
                 Arc::new(ScratchFunction {
                     port,
+                    bar: if index == 0 { 0 } else { vf_bar },
                     state: Mutex::default(),
                 })
             })

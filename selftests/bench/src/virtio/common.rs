@@ -9,8 +9,9 @@ use super::queue::{NO_VECTOR, QueueConfig};
 pub const STATUS_DRIVER_OK: u8 = 4;
 pub const STATUS_FEATURES_OK: u8 = 8;
 pub const STATUS_NEEDS_RESET: u8 = 64;
+pub const STATUS_FAILED: u8 = 128;
 /// ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, FAILED.
-const STATUS_DRIVER_BITS: u8 = 1 | 2 | STATUS_DRIVER_OK | STATUS_FEATURES_OK | 128;
+const STATUS_DRIVER_BITS: u8 = 1 | 2 | STATUS_DRIVER_OK | STATUS_FEATURES_OK | STATUS_FAILED;
 
 /// Offsets in the structure.
 pub mod offset {
@@ -45,6 +46,8 @@ pub struct Shape {
     pub num_queues: u16,
     /// Number of MSI-X vectors.
     pub vectors: u16,
+    /// A legacy driver may use it.
+    pub transitional: bool,
 }
 
 impl Shape {
@@ -54,7 +57,7 @@ impl Shape {
     }
 
     /// `vector`, or what a driver reads back if the device cannot use it.
-    fn vector(&self, vector: u16) -> u16 {
+    pub fn vector(&self, vector: u16) -> u16 {
         if vector < self.vectors {
             vector
         } else {

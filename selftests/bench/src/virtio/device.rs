@@ -35,6 +35,10 @@ use super::queue::{NO_VECTOR, Ring};
 use crate::function::{Identity, PortRef};
 use crate::iommu::DmaMemory;
 
+mod legacy;
+
+pub use legacy::Misplaced;
+
 const VENDOR_VIRTIO: u16 = 0x1af4;
 const DEVICE_BASE: u16 = 0x1040;
 const SUBSYSTEM: u16 = 0x1100;
@@ -59,7 +63,7 @@ pub struct Outcome {
     pub more: bool,
 }
 
-/// What a write to BAR 0 asks of the world.
+/// What a write to the device's registers asks of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     Nothing,
@@ -96,6 +100,7 @@ impl Device {
         port: PortRef,
         kind: Box<dyn Kind>,
         transport_features: u64,
+        transitional: bool,
         extra_parts: usize,
     ) -> Self {
         let mut queue_sizes = kind.queue_sizes();
@@ -109,6 +114,7 @@ impl Device {
             vectors: queue_sizes.len() as u16 + 1,
             queue_sizes,
             num_queues,
+            transitional,
         };
         let mut device = Self {
             name,
@@ -179,7 +185,16 @@ impl Device {
 
     pub fn capabilities(&self) -> Vec<Vec<u8>> {
         let config_len = (self.kind.config().len() as u32).next_multiple_of(4);
-        bar::capabilities(self.shape.queue_sizes.len() as u16, config_len)
+        bar::capabilities(self.bar(), self.shape.queue_sizes.len() as u16, config_len)
+    }
+
+    /// Number of the BAR with its registers.
+    pub fn bar(&self) -> u8 {
+        if self.shape.transitional {
+            bar::TRANSITIONAL
+        } else {
+            0
+        }
     }
 
     /// Whether the device works on its rings.
@@ -197,7 +212,7 @@ impl Device {
             Place::Isr => copy_window(&[std::mem::take(&mut self.isr)], 0, data),
             Place::Device(at) => copy_window(&self.kind.config(), at, data),
             Place::PageWriter(at) => self.page_writer.read(at, data),
-            Place::Notify(_) | Place::Nothing => data.fill(0),
+            Place::Notify(_) | Place::LegacyNotify | Place::Nothing => data.fill(0),
         }
     }
 
@@ -205,13 +220,18 @@ impl Device {
         match bar::decode(at) {
             Place::Common(at) => return self.write_common(at, data),
             Place::Notify(queue) => return Request::Notify(queue),
+            Place::LegacyNotify if self.shape.transitional => {
+                if let Ok(queue) = data.try_into() {
+                    return Request::Notify(u16::from_le_bytes(queue));
+                }
+            }
             Place::PageWriter(at) => {
                 if self.page_writer.write(at, data, self.stopped) {
                     self.write_page();
                 }
             }
             // The device configuration of the types here is read-only.
-            Place::Isr | Place::Device(_) | Place::Nothing => (),
+            Place::Isr | Place::Device(_) | Place::LegacyNotify | Place::Nothing => (),
         }
         Request::Nothing
     }

@@ -62,6 +62,15 @@ pub trait Kind: Send {
     /// The device configuration structure as it reads now.
     fn config(&self) -> Vec<u8>;
 
+    /// Lengths of the fields of the device configuration, from its start on.
+    fn config_fields(&self) -> Vec<usize> {
+        vec![self.config().len()]
+    }
+
+    /// A legacy driver's write to the device configuration. Types whose legacy
+    /// interface has nothing to write ignore it.
+    fn write_legacy_config(&mut self, _at: usize, _data: &[u8]) {}
+
     /// Works on the buffers of a queue; true if it left some for later.
     fn service(&mut self, queue: u16, session: &mut Session) -> Result<bool, RingError>;
 

@@ -34,6 +34,9 @@ pub struct Config {
     pub queue_pairs: u16,
     /// Whether the PF offers an administration virtqueue.
     pub admin_vq: bool,
+    /// Whether the VFs can be used by legacy drivers, with the help of the PF's
+    /// administration virtqueue.
+    pub transitional: bool,
     /// Whether the functions offer mergeable receive buffers.
     pub mrg_rxbuf: bool,
     /// Bytes of ballast in each function's device parts.
@@ -47,6 +50,7 @@ impl Default for Config {
         Self {
             queue_pairs: 1,
             admin_vq: true,
+            transitional: false,
             mrg_rxbuf: true,
             extra_parts: 0,
             host_socket: None,
@@ -128,7 +132,7 @@ impl Machine {
             .map(|(i, port)| device(&config, i, port))
             .collect();
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(devices, host.clone())),
+            world: Mutex::new(World::new(devices, host.clone(), config.transitional)),
             wake: Condvar::new(),
             ending: AtomicBool::new(false),
         });
@@ -201,6 +205,7 @@ fn device(config: &Config, index: usize, port: PortRef) -> Device {
         0 => ("pf".to_string(), features::SR_IOV),
         vf => (format!("vf{vf}"), 0),
     };
+    let transitional = index != 0 && config.transitional;
     let admin = if index == 0 && config.admin_vq {
         features::ADMIN_VQ
     } else {
@@ -212,6 +217,7 @@ fn device(config: &Config, index: usize, port: PortRef) -> Device {
         port,
         net,
         features::TRANSPORT | owner | admin,
+        transitional,
         config.extra_parts,
     )
 }
@@ -267,6 +273,10 @@ impl Function for Handle {
 
     fn msix_vectors(&self) -> u16 {
         self.shared.lock().devices[self.index].vectors()
+    }
+
+    fn bar(&self) -> u8 {
+        self.shared.lock().devices[self.index].bar()
     }
 
     fn bar_size(&self) -> u64 {

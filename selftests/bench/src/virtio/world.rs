@@ -46,10 +46,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(devices: Vec<Device>, host: Option<Arc<HostSocket>>) -> Self {
+    pub fn new(devices: Vec<Device>, host: Option<Arc<HostSocket>>, transitional: bool) -> Self {
         Self {
             devices,
-            admin: Admin::default(),
+            admin: Admin::new(transitional),
             enabled_vfs: 0,
             switch: Switch::default(),
             host,
@@ -63,7 +63,13 @@ impl World {
     }
 
     pub fn write_bar(&mut self, index: usize, at: u64, data: &[u8]) {
-        match self.devices[index].write_bar(at, data) {
+        let request = self.devices[index].write_bar(at, data);
+        self.follow(index, request);
+    }
+
+    /// Does what an access asked for.
+    fn follow(&mut self, index: usize, request: Request) {
+        match request {
             Request::Nothing => (),
             Request::Notify(queue) => self.notify(index, queue),
             Request::Start => self.start(index),
@@ -220,8 +226,8 @@ impl World {
             }
         };
         debug!(?command.opcode, command.group, command.member, ?reply.status, ?action, "admin");
-        if let Some(vf) = reply.resumed {
-            self.start(vf + 1);
+        if let Some((vf, request)) = reply.request {
+            self.follow(vf + 1, request);
         }
         let due = match action {
             Some(Action::Delay(delay)) => Instant::now().checked_add(delay),

@@ -61,9 +61,14 @@ impl Guest {
     /// A guest whose bench has `vfs` VFs, none of them enabled. The PF is a bus
     /// master; the IOMMU is off.
     pub fn new(vfs: u16) -> Self {
+        Self::with_vf_bar(vfs, 0)
+    }
+
+    /// The same; the VFs have their registers in BAR `bar`.
+    pub fn with_vf_bar(vfs: u16, bar: u8) -> Self {
         let dir = TempDir::new();
         let (sender, endings) = mpsc::channel();
-        let devices = |ports| Ok(Scratch::new(ports));
+        let devices = |ports| Ok(Scratch::new(ports, bar));
         let assembly = Assembly::new(vfs, devices, sender.clone()).expect("assembly");
         assembly.listen(dir.path()).expect("sockets");
         let control = Control::new(assembly.devices().clone(), assembly.unit().clone(), sender);

@@ -64,6 +64,49 @@ fn what_the_capability_says() {
     assert_eq!(guest.config16(0, at + sriov::TOTAL_VFS), 3, "read-only");
 }
 
+/// VFs whose BAR 0 is to be free for something else.
+#[test]
+fn vfs_with_another_bar() {
+    let mut guest = Guest::with_vf_bar(1, 2);
+    guest.enable_vfs(1);
+    let at = guest.sriov();
+    guest.write_config(0, at + sriov::VF_BAR0, &[0xff; 16]);
+    assert_eq!(guest.config32(0, at + sriov::VF_BAR0), 0, "hardwired");
+    assert_eq!(guest.config32(0, at + sriov::VF_BAR1), 0, "hardwired");
+    let size = guest.functions[1].region(2).expect("BAR 2").size;
+    assert_eq!(
+        guest.config32(0, at + sriov::VF_BAR2),
+        !(size as u32 - 1) | 0x4
+    );
+    assert_eq!(guest.config32(0, at + sriov::VF_BAR3), !0);
+
+    assert_eq!(
+        guest.functions[1].region(region::BAR0).map(|r| r.size),
+        Some(0)
+    );
+    guest.write_config(1, pci::BAR0, &[0xff; 16]);
+    assert_eq!(guest.config32(1, pci::BAR0), 0);
+    assert_eq!(guest.config32(1, pci::BAR2), !(size as u32 - 1) | 0x4);
+    let msix = guest.capability(1, pci::CAP_MSIX);
+    assert_eq!(guest.config32(1, msix + 4) & 7, 2, "BAR of the MSI-X table");
+    assert_eq!(
+        guest.config32(1, msix + 8) & 7,
+        2,
+        "BAR of the pending bits"
+    );
+
+    let value = 0x1357_9bdf_u32;
+    let function = &mut guest.functions[1];
+    function
+        .region_write(2, scratch_register::VALUE, &value.to_le_bytes())
+        .expect("BAR 2");
+    let mut data = [0; 4];
+    function
+        .region_read(2, scratch_register::VALUE, &mut data)
+        .expect("BAR 2");
+    assert_eq!(u32::from_le_bytes(data), value);
+}
+
 #[test]
 fn only_enabled_vfs_exist() {
     let mut guest = Guest::new(3);

@@ -31,6 +31,7 @@ pub mod pci {
     pub const CLASS: u64 = 0x08;
     pub const BAR0: u64 = 0x10;
     pub const BAR1: u64 = 0x14;
+    pub const BAR2: u64 = 0x18;
     pub const SUBSYSTEM: u64 = 0x2c;
     pub const CAPABILITIES: u64 = 0x34;
     pub const MEMORY: u16 = 1 << 1;
@@ -59,6 +60,8 @@ pub mod sriov {
     pub const PAGE_SIZE: u64 = 0x20;
     pub const VF_BAR0: u64 = 0x24;
     pub const VF_BAR1: u64 = 0x28;
+    pub const VF_BAR2: u64 = 0x2c;
+    pub const VF_BAR3: u64 = 0x30;
     pub const VF_ENABLE: u16 = 1 << 0;
     pub const VF_MSE: u16 = 1 << 3;
 }

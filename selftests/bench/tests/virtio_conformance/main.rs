@@ -10,6 +10,8 @@ mod concurrency;
 mod control_queue;
 mod driver;
 mod faults;
+mod legacy;
+mod legacy_driver;
 mod malformed;
 mod net;
 mod page_writer;

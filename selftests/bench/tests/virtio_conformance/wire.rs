@@ -21,6 +21,18 @@ pub const QUEUE_DEVICE: u64 = 0x30;
 pub const ADMIN_QUEUE_INDEX: u64 = 0x3c;
 pub const ADMIN_QUEUE_NUM: u64 = 0x3e;
 
+// 4.1.4.10 Legacy interface: common configuration
+pub const LEGACY_DEVICE_FEATURES: u8 = 0;
+pub const LEGACY_DRIVER_FEATURES: u8 = 4;
+pub const LEGACY_QUEUE_ADDRESS: u8 = 8;
+pub const LEGACY_QUEUE_SIZE: u8 = 12;
+pub const LEGACY_QUEUE_SELECT: u8 = 14;
+pub const LEGACY_QUEUE_NOTIFY: u8 = 16;
+pub const LEGACY_DEVICE_STATUS: u8 = 18;
+pub const LEGACY_ISR_STATUS: u8 = 19;
+pub const LEGACY_CONFIG_VECTOR: u8 = 20;
+pub const LEGACY_QUEUE_VECTOR: u8 = 22;
+
 // 2.1 Device status field
 pub const ACKNOWLEDGE: u8 = 1;
 pub const DRIVER: u8 = 2;
@@ -82,6 +94,11 @@ pub const GROUP_SELF: u16 = 0;
 pub const GROUP_SRIOV: u16 = 1;
 pub const CMD_LIST_QUERY: u16 = 0x0;
 pub const CMD_LIST_USE: u16 = 0x1;
+pub const CMD_LEGACY_COMMON_CFG_WRITE: u16 = 0x2;
+pub const CMD_LEGACY_COMMON_CFG_READ: u16 = 0x3;
+pub const CMD_LEGACY_DEV_CFG_WRITE: u16 = 0x4;
+pub const CMD_LEGACY_DEV_CFG_READ: u16 = 0x5;
+pub const CMD_LEGACY_NOTIFY_INFO: u16 = 0x6;
 pub const CMD_CAP_ID_LIST_QUERY: u16 = 0x7;
 pub const CMD_DEVICE_CAP_GET: u16 = 0x8;
 pub const CMD_DRIVER_CAP_SET: u16 = 0x9;
@@ -96,6 +113,8 @@ pub const CMD_MODE_SET: u16 = 0x11;
 
 /// What Linux 7.3 asks to use: LIST_*, CAP_*, CREATE, DESTROY, parts, mode.
 pub const LINUX_LIST: u64 = 0x3e783;
+/// The same where there are transitional VFs.
+pub const LINUX_TRANSITIONAL_LIST: u64 = 0x3e7ff;
 
 pub const S_OK: (u16, u16) = (0, 0);
 pub const ENXIO: u16 = 6;

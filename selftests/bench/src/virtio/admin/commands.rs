@@ -6,9 +6,9 @@ use tracing::debug;
 
 use super::objects::{DEVICE_LIMITS, Object, Purpose};
 use super::status::Status;
-use super::{Admin, Command, Group, Reach, Reply, opcode};
+use super::{Admin, Command, Group, Reach, Reply, legacy, opcode};
 use crate::virtio::bytes::{array, u16_at, u32_at, u64_at};
-use crate::virtio::device::Device;
+use crate::virtio::device::{Device, Request};
 use crate::virtio::parts::PartWriter;
 
 const CAP_DEV_PARTS: u16 = 0;
@@ -28,13 +28,13 @@ const MODE_STOPPED: u8 = 1;
 const OBJECT_HEADER: usize = 8;
 const GET_HEADER: usize = 16;
 
-type Outcome = Result<Reply, Status>;
+pub type Outcome = Result<Reply, Status>;
 
 impl Admin {
     pub(super) fn dispatch(&mut self, group: Group, command: Command, reach: Reach) -> Outcome {
         let data = command.data;
         match command.opcode {
-            opcode::LIST_QUERY => Ok(Reply::with(group.supported().to_le_bytes().to_vec())),
+            opcode::LIST_QUERY => Ok(Reply::with(self.supported(group).to_le_bytes().to_vec())),
             opcode::LIST_USE => self.list_use(group, data),
             // There is one capability, number 0.
             opcode::CAP_ID_LIST_QUERY => {
@@ -60,7 +60,7 @@ impl Admin {
             .unwrap_or_default()
             .iter()
             .any(|&byte| byte != 0);
-        if more || list & !group.supported() != 0 {
+        if more || list & !self.supported(group) != 0 {
             return Err(Status::FIELD);
         }
         self.used[group as usize] = Some(list);
@@ -78,6 +78,9 @@ impl Admin {
         let device = reach.members.get_mut(vf).ok_or(Status::MEMBER)?;
         if opcode == opcode::DEV_MODE_SET {
             return mode_set(device, vf, data);
+        }
+        if let Some(outcome) = legacy::execute(opcode, device, vf, data, reach.room) {
+            return outcome;
         }
         let id = u32_at(data, 4);
         if u16_at(data, 0) != OBJ_DEV_PARTS {
@@ -208,7 +211,7 @@ fn mode_set(device: &mut Device, vf: usize, data: &[u8]) -> Outcome {
     let stop = flags & MODE_STOPPED != 0;
     let changed = device.set_stopped(stop);
     Ok(Reply {
-        resumed: (changed && !stop).then_some(vf),
+        request: (changed && !stop).then_some((vf, Request::Start)),
         ..Reply::default()
     })
 }

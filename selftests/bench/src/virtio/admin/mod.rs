@@ -3,6 +3,7 @@
 //!
 //! - this file: the validation that all commands share;
 //! - [`commands`]: what the commands do;
+//! - [`legacy`]: the commands for transitional VFs;
 //! - [`objects`]: resource objects and the capability that limits them;
 //! - [`status`]: how a command ends;
 //! - [`faults`]: made-up endings, for tests.
@@ -29,10 +30,11 @@ use self::faults::Faults;
 use self::objects::Objects;
 use self::status::Status;
 use super::bytes::{u16_at, u64_at};
-use super::device::Device;
+use super::device::{Device, Request};
 
 pub mod commands;
 pub mod faults;
+pub mod legacy;
 pub mod objects;
 pub mod status;
 
@@ -44,6 +46,11 @@ pub const REPLY_HEADER: usize = 8;
 pub mod opcode {
     pub const LIST_QUERY: u16 = 0x0;
     pub const LIST_USE: u16 = 0x1;
+    pub const LEGACY_COMMON_CFG_WRITE: u16 = 0x2;
+    pub const LEGACY_COMMON_CFG_READ: u16 = 0x3;
+    pub const LEGACY_DEV_CFG_WRITE: u16 = 0x4;
+    pub const LEGACY_DEV_CFG_READ: u16 = 0x5;
+    pub const LEGACY_NOTIFY_INFO: u16 = 0x6;
     pub const CAP_ID_LIST_QUERY: u16 = 0x7;
     pub const DEVICE_CAP_GET: u16 = 0x8;
     pub const DRIVER_CAP_SET: u16 = 0x9;
@@ -62,6 +69,13 @@ const CAP_COMMANDS: u64 = set(&[
     opcode::CAP_ID_LIST_QUERY,
     opcode::DEVICE_CAP_GET,
     opcode::DRIVER_CAP_SET,
+]);
+const LEGACY_COMMANDS: u64 = set(&[
+    opcode::LEGACY_COMMON_CFG_WRITE,
+    opcode::LEGACY_COMMON_CFG_READ,
+    opcode::LEGACY_DEV_CFG_WRITE,
+    opcode::LEGACY_DEV_CFG_READ,
+    opcode::LEGACY_NOTIFY_INFO,
 ]);
 const PARTS_COMMANDS: u64 = set(&[
     opcode::RESOURCE_OBJ_CREATE,
@@ -90,16 +104,6 @@ const fn set(opcodes: &[u16]) -> u64 {
 pub enum Group {
     Owner,
     SrIov,
-}
-
-impl Group {
-    /// The commands that the device has for this group, as it tells the driver.
-    fn supported(self) -> u64 {
-        match self {
-            Self::Owner => LIST_COMMANDS | CAP_COMMANDS,
-            Self::SrIov => LIST_COMMANDS | CAP_COMMANDS | PARTS_COMMANDS,
-        }
-    }
 }
 
 /// A command as it came off the queue.
@@ -135,8 +139,8 @@ pub struct Reach<'a> {
 pub struct Reply {
     pub status: Status,
     pub result: Vec<u8>,
-    /// This VF left STOPPED mode.
-    pub resumed: Option<usize>,
+    /// What is to be done with this VF now.
+    pub request: Option<(usize, Request)>,
 }
 
 impl Reply {
@@ -166,6 +170,8 @@ impl Reply {
 pub struct Admin {
     /// Commands in use: self group, SR-IOV group. `None` before LIST_USE.
     used: [Option<u64>; 2],
+    /// The VFs are transitional.
+    transitional: bool,
     pub objects: Objects,
     pub faults: Faults,
     /// Commands seen, by opcode.
@@ -173,6 +179,24 @@ pub struct Admin {
 }
 
 impl Admin {
+    pub fn new(transitional: bool) -> Self {
+        Self {
+            transitional,
+            ..Self::default()
+        }
+    }
+
+    /// The commands that the device has for this group, as it tells the driver.
+    fn supported(&self, group: Group) -> u64 {
+        match group {
+            Group::Owner => LIST_COMMANDS | CAP_COMMANDS,
+            Group::SrIov if self.transitional => {
+                LIST_COMMANDS | LEGACY_COMMANDS | CAP_COMMANDS | PARTS_COMMANDS
+            }
+            Group::SrIov => LIST_COMMANDS | CAP_COMMANDS | PARTS_COMMANDS,
+        }
+    }
+
     /// The owner was reset. Counters and injected faults belong to the test and
     /// stay.
     pub fn reset(&mut self) {

@@ -6,13 +6,24 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::iommu::DmaMemory;
 use crate::virtio::bytes::u16_at;
 use crate::virtio::chain::{Chain, RingError};
-use crate::virtio::features::NET_MRG_RXBUF;
+use crate::virtio::features::{NET_MRG_RXBUF, VERSION_1};
 use crate::virtio::kind::Session;
 use crate::virtio::queue::Ring;
 
 /// `struct virtio_net_hdr` without its optional fields.
 const HEADER: usize = 12;
 const NUM_BUFFERS: usize = 10;
+
+/// Length of the header in front of a frame. For a legacy driver that does not
+/// merge buffers it ends before their number (virtio 1.4, 5.1.6.1).
+fn header_len(features: u64) -> usize {
+    if features & (VERSION_1 | NET_MRG_RXBUF) != 0 {
+        HEADER
+    } else {
+        NUM_BUFFERS
+    }
+}
+
 /// Length of the fields of the header that are zero without offloads.
 const OFFLOAD_FIELDS: usize = 2;
 
@@ -26,6 +37,7 @@ const BUDGET: usize = 256;
 /// Takes frames from a transmit queue; true if some are left.
 pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
     let mem = session.mem;
+    let header = header_len(session.features);
     let Some(ring) = session
         .rings
         .get_mut(usize::from(queue))
@@ -41,7 +53,7 @@ pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
         }
         match ring
             .pop(mem)
-            .and_then(|chain| chain.map(|c| frame(mem, c)).transpose())
+            .and_then(|chain| chain.map(|c| frame(mem, c, header)).transpose())
         {
             Ok(Some((head, frame))) => {
                 taken += 1;
@@ -72,29 +84,33 @@ pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
 
 /// The frame in a transmit buffer, unless the driver asks for what was not
 /// offered or the frame is of no possible size.
-fn frame(mem: &DmaMemory, chain: Chain) -> Result<(u16, Option<Vec<u8>>), RingError> {
+fn frame(
+    mem: &DmaMemory,
+    chain: Chain,
+    header: usize,
+) -> Result<(u16, Option<Vec<u8>>), RingError> {
     if chain.writable() != 0 {
         return Err(RingError::Malformed(
             "writable descriptor in a transmit queue",
         ));
     }
     let whole = chain.readable();
-    if whole < HEADER as u64 {
+    if whole < header as u64 {
         return Err(RingError::Malformed("transmit buffer without a header"));
     }
-    if !((HEADER + MIN_FRAME) as u64..=(HEADER + MAX_FRAME) as u64).contains(&whole) {
+    if !((header + MIN_FRAME) as u64..=(header + MAX_FRAME) as u64).contains(&whole) {
         return Ok((chain.head(), None));
     }
-    let mut data = chain.read(mem, HEADER + MAX_FRAME)?;
+    let mut data = chain.read(mem, header + MAX_FRAME)?;
     let plain = data[..OFFLOAD_FIELDS] == [0; OFFLOAD_FIELDS];
-    data.drain(..HEADER);
+    data.drain(..header);
     Ok((chain.head(), plain.then_some(data)))
 }
 
 /// Puts frames into receive buffers. A frame for which there is no room is
 /// dropped, and the buffers stay with the driver's ring.
 pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<(), RingError> {
-    let merge = session.features & NET_MRG_RXBUF != 0;
+    let features = session.features;
     let mut touched = vec![false; usize::from(pairs)];
     let mut result = Ok(());
     for frame in frames {
@@ -103,7 +119,7 @@ pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<()
             session.counters.rx_dropped += 1;
             continue;
         };
-        match deliver(ring, session.mem, frame, merge) {
+        match deliver(ring, session.mem, frame, features) {
             Ok(true) => {
                 touched[pair] = true;
                 session.counters.rx_frames += 1;
@@ -127,8 +143,15 @@ pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<()
 }
 
 /// Puts one frame into a ring; false if it does not fit.
-fn deliver(ring: &mut Ring, mem: &DmaMemory, frame: &[u8], merge: bool) -> Result<bool, RingError> {
-    let needed = (HEADER + frame.len()) as u64;
+fn deliver(
+    ring: &mut Ring,
+    mem: &DmaMemory,
+    frame: &[u8],
+    features: u64,
+) -> Result<bool, RingError> {
+    let merge = features & NET_MRG_RXBUF != 0;
+    let header = header_len(features);
+    let needed = (header + frame.len()) as u64;
     let mut chains = Vec::new();
     let mut room = 0;
     while room < needed && (merge || chains.is_empty()) {
@@ -138,7 +161,7 @@ fn deliver(ring: &mut Ring, mem: &DmaMemory, frame: &[u8], merge: bool) -> Resul
                 "readable descriptor in a receive queue",
             ));
         }
-        if chains.is_empty() && chain.writable() < HEADER as u64 {
+        if chains.is_empty() && chain.writable() < header as u64 {
             return Err(RingError::Malformed(
                 "receive buffer too small for a header",
             ));
@@ -152,6 +175,7 @@ fn deliver(ring: &mut Ring, mem: &DmaMemory, frame: &[u8], merge: bool) -> Resul
     }
     let mut packet = vec![0; HEADER];
     packet[NUM_BUFFERS..].copy_from_slice(&(chains.len() as u16).to_le_bytes());
+    packet.truncate(header);
     packet.extend(frame);
     let mut used = Vec::with_capacity(chains.len());
     let mut rest = packet.as_slice();

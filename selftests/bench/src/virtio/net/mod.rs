@@ -120,6 +120,17 @@ impl Kind for Net {
         config
     }
 
+    fn config_fields(&self) -> Vec<usize> {
+        vec![size_of::<Mac>(), 2, 2]
+    }
+
+    /// Without the command for it, the address is set where it is read.
+    fn write_legacy_config(&mut self, at: usize, data: &[u8]) {
+        for (byte, new) in self.mac.iter_mut().skip(at).zip(data) {
+            *byte = *new;
+        }
+    }
+
     fn service(&mut self, queue: u16, session: &mut Session) -> Result<bool, RingError> {
         match self.role(session.features, queue) {
             Role::Transmit => data::transmit(queue, session),

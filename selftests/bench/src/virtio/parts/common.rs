@@ -5,6 +5,7 @@ use super::codec::{HEADER, Part, PartWriter, Refusal};
 use super::{DEV_FEATURES, DEVICE_STATUS, DRV_FEATURES, PCI_COMMON_CFG, VQ_CFG, VQ_NOTIFY_CFG};
 use crate::virtio::bytes::{u16_at, u64_at};
 use crate::virtio::common::{Common, STATUS_DRIVER_OK, STATUS_FEATURES_OK, Shape, offset};
+use crate::virtio::features;
 use crate::virtio::queue::{NO_VECTOR, QueueConfig};
 
 /// ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, DEVICE_NEEDS_RESET, FAILED.
@@ -114,7 +115,9 @@ pub fn check(
     if settled && !common.features_ok(shape, acceptable) {
         return fail(DRV_FEATURES, "features that do not go together");
     }
-    if !settled && common.status & STATUS_DRIVER_OK != 0 {
+    // A legacy driver knows no FEATURES_OK, and no VERSION_1.
+    let legacy = shape.transitional && common.driver_features & features::VERSION_1 == 0;
+    if !settled && !legacy && common.status & STATUS_DRIVER_OK != 0 {
         return fail(DEVICE_STATUS, "DRIVER_OK without FEATURES_OK");
     }
     Ok(())
