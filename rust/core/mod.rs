@@ -13,6 +13,7 @@ pub mod delta;
 pub mod features;
 pub mod frames;
 pub mod identity;
+pub mod legacy;
 pub mod load;
 pub mod load_error;
 pub mod parts;
