@@ -1,9 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
+#include <linux/pci.h>
+#include <linux/pm_runtime.h>
 #include <linux/scatterlist.h>
 #include <linux/vfio.h>
 
 #include "helpers.h"
+
+resource_size_t vvp_pci_resource_len(struct pci_dev *pdev, int bar)
+{
+	return pci_resource_len(pdev, bar);
+}
+
+int vvp_pm_runtime_resume_and_get(struct pci_dev *pdev)
+{
+	return pm_runtime_resume_and_get(&pdev->dev);
+}
+
+void vvp_pm_runtime_put(struct pci_dev *pdev)
+{
+	pm_runtime_put(&pdev->dev);
+}
 
 void vvp_put_device(struct vfio_device *vdev)
 {

@@ -183,6 +183,7 @@ struct Edu;
 #[vtable]
 impl vfio::Driver for Edu {
     type Migration = Migration;
+    type Regions = vfio::NoRegions;
 
     const NAME: &'static CStr = c"edu-vfio-pci-rs";
 

@@ -41,6 +41,7 @@ pub(crate) struct VirtioVf;
 #[vtable]
 impl vfio::Driver for VirtioVf {
     type Migration = Migration;
+    type Regions = vfio::NoRegions;
 
     const NAME: &'static CStr = c"virtio-vfio-pci-rs";
     const SETTINGS: vfio::Settings<Self> = vfio::Settings::one::<PrecopyInterval>();

@@ -24,12 +24,13 @@ use kernel::{
 /// # Invariants
 ///
 /// - `core` is initialised from the end of the `init` callback to the `release`
-///   callback, and so is `migration`.
-/// - `migration` does not change after the device was registered.
+///   callback, and so are `migration` and `regions`.
+/// - `migration` and `regions` do not change after the device was registered.
 #[repr(C)]
 pub(super) struct Device<D: Driver> {
     core: Opaque<abi::vfio_pci_core_device>,
     migration: Option<Pin<KBox<StateLock<D::Migration>>>>,
+    regions: Option<Pin<KBox<D::Regions>>>,
 }
 
 impl<D: Driver> Device<D> {
@@ -45,7 +46,7 @@ impl<D: Driver> Device<D> {
     pub(super) unsafe fn from_vfio<'a>(device: *mut abi::vfio_device) -> &'a Self {
         const { Self::SAME_ADDRESS };
         // SAFETY: By the requirement of this function and the assertion above. `core` is opaque,
-        // and `migration` only changes before the device is registered, when nobody has `Self`.
+        // and the other fields only change before the device is registered, when nobody has `Self`.
         unsafe { &*device.cast::<Self>() }
     }
 
@@ -58,7 +59,10 @@ impl<D: Driver> Device<D> {
         const { Self::SAME_ADDRESS };
         let this = device.cast::<Self>();
         // SAFETY: `this` points to enough memory of ours; nothing to drop is there yet.
-        unsafe { addr_of_mut!((*this).migration).write(None) };
+        unsafe {
+            addr_of_mut!((*this).migration).write(None);
+            addr_of_mut!((*this).regions).write(None);
+        }
     }
 
     /// Makes the device migratable.
@@ -81,6 +85,20 @@ impl<D: Driver> Device<D> {
         Ok(())
     }
 
+    /// Gives the device regions and a header of the driver's.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be a `vfio_device` of driver `D` after `init`, not yet registered.
+    pub(super) unsafe fn set_regions(
+        device: *mut abi::vfio_device,
+        regions: Pin<KBox<D::Regions>>,
+    ) {
+        let this = device.cast::<Self>();
+        // SAFETY: Nobody else knows an unregistered device, and `init` made `regions` valid.
+        unsafe { (*this).regions = Some(regions) };
+    }
+
     /// Drops the part that is ours.
     ///
     /// # Safety
@@ -88,13 +106,21 @@ impl<D: Driver> Device<D> {
     /// `device` must be a `vfio_device` of driver `D` inside its `release` callback.
     pub(super) unsafe fn release(device: *mut abi::vfio_device) {
         let this = device.cast::<Self>();
-        // SAFETY: `release` is called once, after the last user, and `init` made the field valid.
-        unsafe { addr_of_mut!((*this).migration).drop_in_place() };
+        // SAFETY: `release` is called once, after the last user, and `init` made the fields valid.
+        unsafe {
+            addr_of_mut!((*this).migration).drop_in_place();
+            addr_of_mut!((*this).regions).drop_in_place();
+        }
     }
 
     /// The migration state, if the device is migratable.
     pub(super) fn migration(&self) -> Option<&StateLock<D::Migration>> {
         self.migration.as_deref()
+    }
+
+    /// What the driver emulates, if anything.
+    pub(super) fn regions(&self) -> Option<&D::Regions> {
+        self.regions.as_deref()
     }
 
     /// The part that VFIO owns.

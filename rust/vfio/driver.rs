@@ -11,6 +11,7 @@ use super::{
     device::Device,
     migration::Migration,
     ops::Ops,
+    regions::Regions,
     setting::Settings, //
 };
 use crate::abi;
@@ -49,6 +50,10 @@ pub(crate) trait Driver: Sized + 'static {
     /// Migration of this driver's devices.
     type Migration: Migration;
 
+    /// What this driver's devices show beyond what they have;
+    /// [`NoRegions`](super::NoRegions) if that is nothing.
+    type Regions: Regions;
+
     /// Name of the driver's device operations, as VFIO shows it.
     const NAME: &'static CStr;
 
@@ -61,6 +66,16 @@ pub(crate) trait Driver: Sized + 'static {
     ///
     /// The device is not bound.
     fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Self::Migration>>;
+
+    /// The device that `probe` took is to show regions of its own: gives them,
+    /// or `None` for those of the device alone.
+    ///
+    /// # Errors
+    ///
+    /// The device is not bound.
+    fn regions(_pdev: &pci::Device<Core<'_>>) -> Result<Option<Pin<KBox<Self::Regions>>>> {
+        Ok(None)
+    }
 }
 
 /// A PCI id that matches only a device whose `driver_override` names the driver:
@@ -172,7 +187,9 @@ unsafe extern "C" fn probe<D: Driver>(
     from_result(|| {
         // SAFETY: The PCI core holds the device lock and a reference over this call, which is
         // what the `Core` context stands for.
-        let migration = D::probe(unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() })?;
+        let bound = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
+        let migration = D::probe(bound)?;
+        let regions = D::regions(bound)?;
 
         // SAFETY: `pdev` is a valid device, and `Ops::DEVICE` sets up what lies behind the
         // `vfio_device` in memory of this size.
@@ -196,6 +213,11 @@ unsafe extern "C" fn probe<D: Driver>(
                 (**device).mig_ops = &Ops::<D>::MIGRATION;
                 (**device).migration_flags = Ops::<D>::MIGRATION_FLAGS;
             }
+        }
+
+        if let Some(regions) = regions {
+            // SAFETY: The device passed `init` and is not registered.
+            unsafe { Device::<D>::set_regions(*device, regions) };
         }
 
         // SAFETY: `from_vfio` applies after `init`.
@@ -241,7 +263,11 @@ unsafe extern "C" fn remove<D: Driver>(pdev: *mut bindings::pci_dev) {
 /// Called by the PCI core with the device lock held.
 unsafe extern "C" fn reset_done<D: Driver>(pdev: *mut bindings::pci_dev) {
     // SAFETY: The PCI core calls a driver's handlers only while the driver is bound.
-    if let Some(migration) = unsafe { device_of::<D>(pdev) }.migration() {
+    let device = unsafe { device_of::<D>(pdev) };
+    if let Some(regions) = device.regions() {
+        regions.reset_done();
+    }
+    if let Some(migration) = device.migration() {
         migration.reset_done();
     }
 }

@@ -18,6 +18,7 @@
 //! #[vtable]
 //! impl vfio::Driver for MyDriver {
 //!     type Migration = MyMigration;
+//!     type Regions = vfio::NoRegions;
 //!
 //!     const NAME: &'static CStr = c"my-vfio-pci";
 //!
@@ -52,7 +53,8 @@
 //!
 //! Beyond that: [`Bars`] for registers, [`Buffered`] for a state that is read at
 //! once, [`Setting`] for numbers in sysfs, [`Migration::walked`] and
-//! [`Migration::entered`] for whoever counts or traces.
+//! [`Migration::entered`] for whoever counts or traces, and [`Regions`] for a
+//! device that is to look different from what it is.
 //!
 //! Written here once, for every driver: the walk over the arcs, the lock around
 //! the state and what a reset does to it, the data file descriptors and their
@@ -84,6 +86,7 @@ mod device;
 mod driver;
 mod migration;
 mod ops;
+mod regions;
 mod setting;
 mod state;
 
@@ -101,6 +104,14 @@ pub(crate) use migration::{
     ResumeStream,
     SaveStream,
     Walked, //
+};
+#[allow(unused_imports)] // Which drivers there are depends on the configuration.
+pub(crate) use regions::{
+    NoRegions,
+    OpenDevice,
+    Regions,
+    BAR0,
+    HEADER_LEN, //
 };
 pub(crate) use setting::{
     Setting,

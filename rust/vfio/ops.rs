@@ -5,7 +5,11 @@
 use super::{
     device::Device,
     driver::Driver,
-    migration::Migration, //
+    migration::Migration,
+    regions::{
+        self,
+        Regions, //
+    }, //
 };
 use crate::abi;
 use core::{
@@ -23,8 +27,8 @@ use kernel::{
 pub(super) struct Ops<D>(PhantomData<D>);
 
 impl<D: Driver> Ops<D> {
-    /// Device operations: those of `vfio-pci-core`, but for opening and closing
-    /// and for the lifetime of our part of the device.
+    /// Device operations: those of `vfio-pci-core`, but for opening and closing,
+    /// for the lifetime of our part of the device, and for emulated regions.
     pub(super) const DEVICE: abi::vfio_device_ops = abi::vfio_device_ops {
         name: as_char_ptr_in_const_context(D::NAME).cast_mut(),
         init: Some(init::<D>),
@@ -32,10 +36,10 @@ impl<D: Driver> Ops<D> {
         open_device: Some(open_device::<D>),
         close_device: Some(close_device::<D>),
         ioctl: Some(abi::vfio_pci_core_ioctl),
-        get_region_info_caps: Some(abi::vfio_pci_ioctl_get_region_info),
+        get_region_info_caps: Some(regions::region_info::<D>),
         device_feature: Some(abi::vfio_pci_core_ioctl_feature),
-        read: Some(abi::vfio_pci_core_read),
-        write: Some(abi::vfio_pci_core_write),
+        read: Some(regions::read::<D>),
+        write: Some(regions::write::<D>),
         mmap: Some(abi::vfio_pci_core_mmap),
         request: Some(abi::vfio_pci_core_request),
         match_: Some(abi::vfio_pci_core_match),
@@ -117,6 +121,9 @@ unsafe extern "C" fn open_device<D: Driver>(device: *mut abi::vfio_device) -> c_
     // SAFETY: Called as the `open_device` callback, on a device not open yet.
     let enabled = to_result(unsafe { abi::vfio_pci_core_enable(this.core()) });
     to_errno(enabled.map(|()| {
+        if let Some(regions) = this.regions() {
+            regions.opened();
+        }
         if let Some(migration) = this.migration() {
             if let Some(bars) = migration.migration().bars() {
                 // SAFETY: The device was enabled above, and `close_device` closes its BARs before it
