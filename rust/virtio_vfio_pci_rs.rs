@@ -6,13 +6,15 @@
 //! - `vfio`: abstractions for any vfio-pci variant driver
 //! - `virtio`: admin commands and device parts, through the PF's driver
 //! - `migrate`: this driver's migration, made of the two
+//! - `legacy_io`: transitional devices, for legacy drivers
 //! - `observe`: counters, trace events and the log, for administrators
 //! - `logic`: what can be decided without the kernel, shared with userspace
 //!
-//! Limitations: no DMA logging and no transitional (legacy I/O)
-//! devices; such a device works as a modern one.
+//! Limitations: no DMA logging.
 
 mod abi;
+#[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+mod legacy_io;
 #[path = "core/mod.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod logic;

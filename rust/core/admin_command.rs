@@ -5,6 +5,16 @@
 /// Number of opcodes that are counted: those up to the device parts commands.
 pub const OPCODES: usize = 0x12;
 
+/// Command opcode: write legacy common configuration.
+pub const LEGACY_COMMON_CFG_WRITE: u16 = 0x02;
+/// Command opcode: read legacy common configuration.
+pub const LEGACY_COMMON_CFG_READ: u16 = 0x03;
+/// Command opcode: write legacy device configuration.
+pub const LEGACY_DEV_CFG_WRITE: u16 = 0x04;
+/// Command opcode: read legacy device configuration.
+pub const LEGACY_DEV_CFG_READ: u16 = 0x05;
+/// Command opcode: where to notify a legacy device.
+pub const LEGACY_NOTIFY_INFO: u16 = 0x06;
 /// Command opcode: create a resource object.
 pub const RESOURCE_OBJ_CREATE: u16 = 0x0a;
 /// Command opcode: destroy a resource object.
@@ -23,11 +33,11 @@ pub const fn name(opcode: u16) -> &'static str {
     match opcode {
         0x00 => "LIST_QUERY",
         0x01 => "LIST_USE",
-        0x02 => "LEGACY_COMMON_CFG_WRITE",
-        0x03 => "LEGACY_COMMON_CFG_READ",
-        0x04 => "LEGACY_DEV_CFG_WRITE",
-        0x05 => "LEGACY_DEV_CFG_READ",
-        0x06 => "LEGACY_NOTIFY_INFO",
+        LEGACY_COMMON_CFG_WRITE => "LEGACY_COMMON_CFG_WRITE",
+        LEGACY_COMMON_CFG_READ => "LEGACY_COMMON_CFG_READ",
+        LEGACY_DEV_CFG_WRITE => "LEGACY_DEV_CFG_WRITE",
+        LEGACY_DEV_CFG_READ => "LEGACY_DEV_CFG_READ",
+        LEGACY_NOTIFY_INFO => "LEGACY_NOTIFY_INFO",
         0x07 => "CAP_ID_LIST_QUERY",
         0x08 => "DEVICE_CAP_GET",
         0x09 => "DRIVER_CAP_SET",

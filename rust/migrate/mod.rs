@@ -41,6 +41,9 @@ pub(crate) struct VirtioVf;
 #[vtable]
 impl vfio::Driver for VirtioVf {
     type Migration = Migration;
+    #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+    type Regions = crate::legacy_io::Transitional;
+    #[cfg(not(CONFIG_VIRTIO_PCI_ADMIN_LEGACY))]
     type Regions = vfio::NoRegions;
 
     const NAME: &'static CStr = c"virtio-vfio-pci-rs";
@@ -62,6 +65,21 @@ impl vfio::Driver for VirtioVf {
             may_be_stopped: Atomic::new(false),
             precopy_interval: PrecopyInterval::new()?,
         }))
+    }
+
+    #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+    fn regions(
+        pdev: &pci::Device<Core<'_>>,
+        migration: Option<&Migration>,
+    ) -> Result<Option<Pin<KBox<Self::Regions>>>> {
+        if !crate::legacy_io::Transitional::is_possible(pdev) {
+            return Ok(None);
+        }
+        let member = match migration {
+            Some(migration) => migration.member.clone(),
+            None => virtio::Member::new(pdev, Observer::new(pdev)?)?,
+        };
+        crate::legacy_io::Transitional::new(pdev, member).map(Some)
     }
 }
 

@@ -67,13 +67,16 @@ pub(crate) trait Driver: Sized + 'static {
     /// The device is not bound.
     fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Self::Migration>>;
 
-    /// The device that `probe` took is to show regions of its own: gives them,
-    /// or `None` for those of the device alone.
+    /// The device that `probe` took, with that migration, is to show regions of
+    /// its own: gives them, or `None` for those of the device alone.
     ///
     /// # Errors
     ///
     /// The device is not bound.
-    fn regions(_pdev: &pci::Device<Core<'_>>) -> Result<Option<Pin<KBox<Self::Regions>>>> {
+    fn regions(
+        _pdev: &pci::Device<Core<'_>>,
+        _migration: Option<&Self::Migration>,
+    ) -> Result<Option<Pin<KBox<Self::Regions>>>> {
         Ok(None)
     }
 }
@@ -189,7 +192,7 @@ unsafe extern "C" fn probe<D: Driver>(
         // what the `Core` context stands for.
         let bound = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
         let migration = D::probe(bound)?;
-        let regions = D::regions(bound)?;
+        let regions = D::regions(bound, migration.as_ref())?;
 
         // SAFETY: `pdev` is a valid device, and `Ops::DEVICE` sets up what lies behind the
         // `vfio_device` in memory of this size.

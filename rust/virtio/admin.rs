@@ -50,8 +50,9 @@ const MAX_CONTEXT: u32 = 16 << 20;
 ///
 /// `pdev` is bound to our driver whenever a command is given: a member is used
 /// by the device's migration and its streams, which are gone before the device
-/// is unbound. That keeps the PF's driver bound, too: it disables SR-IOV, which
-/// unbinds the virtual functions, before it goes.
+/// is unbound, and by the calls of its open file, which keep it bound. That keeps
+/// the PF's driver bound, too: it disables SR-IOV, which unbinds the virtual
+/// functions, before it goes.
 #[pin_data]
 pub(crate) struct Member {
     pdev: ARef<pci::Device>,
@@ -69,7 +70,16 @@ impl Member {
         unsafe { abi::virtio_pci_admin_has_dev_parts(as_raw(pdev)) }
     }
 
-    /// The member that `pdev` is, see [`is_one`](Self::is_one).
+    /// Whether `pdev` is a virtual function whose PF has a driver and commands for
+    /// legacy registers.
+    #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+    pub(crate) fn has_legacy_io(pdev: &pci::Device<Core<'_>>) -> bool {
+        // SAFETY: As in `is_one`.
+        unsafe { abi::virtio_pci_admin_has_legacy_io(as_raw(pdev)) }
+    }
+
+    /// The member that `pdev` is, see [`is_one`](Self::is_one) and
+    /// [`has_legacy_io`](Self::has_legacy_io).
     ///
     /// # Errors
     ///
@@ -122,7 +132,7 @@ impl Member {
     /// # Errors
     ///
     /// What the device or the PF's driver answers, see [`admin_status::errno`].
-    fn try_execute(
+    pub(super) fn try_execute(
         &self,
         opcode: u16,
         mut command: impl FnMut(*mut bindings::pci_dev) -> c_int,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Virtio device parts of a virtual function, through admin commands on the
+//! Virtio device parts and legacy registers of a virtual function, through admin commands on the
 //! PF's admin virtqueue.
 //!
 //! The commands are those of virtio 1.4, section 2.13; the PF's driver
@@ -11,6 +11,8 @@
 
 mod admin;
 mod buffer;
+#[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+mod legacy;
 
 pub(crate) use admin::{
     GetParts,
@@ -18,3 +20,5 @@ pub(crate) use admin::{
     SetParts, //
 };
 pub(crate) use buffer::Buffer;
+#[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+pub(crate) use legacy::LegacyIo;
