@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Enabling virtual functions, on real hardware and on the bench.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::pci::{self, Function};
+
+/// Number of base address registers.
+const BARS: usize = 6;
 
 /// Sets the number of virtual functions; the kernel wants zero in between.
 pub fn set_numvfs(pf: &Function, count: u32) -> Result<()> {
@@ -37,9 +40,13 @@ fn enable_and_map(pf: &Function, count: u32) -> Result<Vec<Function>> {
         .map(|number| pf.virtfn(number))
         .collect::<Result<_>>()?;
     for vf in &vfs {
-        let bar0 = *vf.resources()?.first().context("no resources")?;
-        ensure!(bar0.start != 0, "{}: BAR 0 has no address", vf.address());
-        vf.write_config(pci::BAR0, &bar0.start.to_le_bytes())?;
+        // A function of the bench has one BAR, of 64 bits.
+        let resources = vf.resources()?;
+        let mut bars = resources.iter().take(BARS).enumerate();
+        let (index, bar) = bars
+            .find(|(_, bar)| bar.start != 0)
+            .with_context(|| format!("{}: no BAR has an address", vf.address()))?;
+        vf.write_config(pci::BAR0 + 4 * index as u64, &bar.start.to_le_bytes())?;
         vf.write_config(pci::COMMAND, &pci::COMMAND_MEMORY.to_le_bytes())?;
     }
     Ok(vfs)

@@ -40,6 +40,8 @@ pub enum Stage {
     NoAdmin,
     /// The sample driver, on devices of QEMU's own.
     Sample,
+    /// Transitional VFs, with legacy drivers.
+    Transitional,
     /// Live migration of a guest.
     Migration,
     /// The same with an IOMMU that loses dirty bits: the check must notice.
@@ -54,6 +56,7 @@ impl fmt::Display for Stage {
             Stage::L1 => "L1 selftests",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
+            Stage::Transitional => "L1 transitional VFs",
             Stage::Migration => "L2 live migration",
             Stage::NegativeControl => "L2 negative control",
         })
@@ -146,6 +149,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &["vvp-selftests", "--edu"],
             &SAMPLE_DEVICES,
             minutes(5),
+            progress,
+        ),
+        Stage::Transitional => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--transitional"],
+            &["--transitional"],
+            minutes(10),
             progress,
         ),
         Stage::Migration => in_l1(setup, &["l2-migrate", "--ktap"], &[], minutes(6), progress),

@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Test the sample driver, on two of QEMU's edu devices, and nothing else
     #[arg(long, conflicts_with_all = ["bench", "no_admin"])]
     edu: bool,
+    /// The virtual functions are transitional devices
+    #[arg(long, env = "VVP_TRANSITIONAL", value_parser = clap::builder::FalseyValueParser::new())]
+    transitional: bool,
     /// Print the names of the tests and do nothing
     #[arg(long)]
     pub list: bool,
@@ -94,6 +97,8 @@ pub struct Config {
     pub no_admin: bool,
     /// Only the sample driver.
     pub edu: bool,
+    /// A legacy driver can use the functions.
+    pub transitional: bool,
 }
 
 impl Config {
@@ -107,6 +112,7 @@ impl Config {
             bench: arguments.bench,
             no_admin: arguments.no_admin,
             edu: arguments.edu,
+            transitional: arguments.transitional,
         })
     }
 

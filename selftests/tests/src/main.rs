@@ -13,6 +13,7 @@ mod faults;
 mod fd_lifetime;
 mod framing;
 mod iommu;
+mod legacy;
 mod lifetimes;
 mod loading;
 mod module;
@@ -54,6 +55,10 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         edu::add(&mut suite);
     } else if config.no_admin {
         no_admin::add(&mut suite, config);
+    } else if config.transitional {
+        legacy::add(&mut suite, config);
+        // A modern driver must be able to use such a device, too.
+        round_trip::add(&mut suite, config);
     } else {
         module::add(&mut suite, config);
         passthrough::add(&mut suite, config);

@@ -48,14 +48,15 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
 
 /// Everything a device tells about itself.
 #[derive(Debug, PartialEq)]
-struct Description {
-    info: Info,
-    regions: Vec<Result<Region, Errno>>,
-    irqs: Vec<Result<IrqInfo, Errno>>,
-    config: Vec<u8>,
+pub struct Description {
+    pub info: Info,
+    pub regions: Vec<Result<Region, Errno>>,
+    pub irqs: Vec<Result<IrqInfo, Errno>>,
+    pub config: Vec<u8>,
 }
 
-fn describe(device: &Device) -> Result<Description> {
+/// Asks for it.
+pub fn describe(device: &Device) -> Result<Description> {
     let info = device.info()?;
     let size = device.region(CONFIG).context("configuration region")?.size;
     let mut config = vec![0; usize::try_from(size).context("size")?];
@@ -75,6 +76,11 @@ fn same_as_vfio_pci(config: &Config, driver: Driver, access: Access) -> Result<(
     let vf = config.vf()?;
     let plain = describe(&rig::open(config, &vf, Driver::Plain, access)?)?;
     let found = describe(&rig::open(config, &vf, driver, access)?)?;
+    expect_same(&found, &plain)
+}
+
+/// Fails where two devices tell different things.
+pub fn expect_same(found: &Description, plain: &Description) -> Result<()> {
     expect_eq!(found.info, plain.info, "device info");
     for (index, (found, plain)) in found.regions.iter().zip(&plain.regions).enumerate() {
         expect_eq!(found, plain, "region {index}");

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::frame::{Frame, Mac};
 use super::layout::{Layout, Window, common};
 use super::ring::{Part, RING_BYTES, Ring};
-use crate::vfio::{BAR0, Device, DmaBuffer, Mapping, PAGE};
+use crate::vfio::{Device, DmaBuffer, Mapping, PAGE};
 use crate::wait::{self, PATIENCE};
 
 /// MSI-X vector of the receive queue.
@@ -83,15 +83,16 @@ impl NetDriver {
         );
         let layout = Layout::of(device)?;
         let windows = [Some(layout.common), Some(layout.notify), layout.device];
+        let registers = u32::from(layout.common.bar);
         ensure!(
             windows
                 .iter()
                 .flatten()
-                .all(|window| u32::from(window.bar) == BAR0),
-            "registers outside BAR 0"
+                .all(|window| u32::from(window.bar) == registers),
+            "registers in several BARs"
         );
         device.enable_bus_master()?;
-        let bar = device.map_region(BAR0)?;
+        let bar = device.map_region(registers)?;
         let mut driver = Self {
             rx: Ring::new(&memory, RX_RING, RING_SIZE, 1),
             tx: Ring::new(&memory, TX_RING, RING_SIZE, 1),
@@ -182,7 +183,7 @@ impl NetDriver {
             Layout::of(device)? == self.layout,
             "the two functions differ in layout"
         );
-        device.map_region_over(BAR0, &mut self.bar)?;
+        device.map_region_over(u32::from(self.layout.common.bar), &mut self.bar)?;
         // What was made available in between has been announced to nobody.
         self.notify(RX);
         self.notify(TX);

@@ -2,10 +2,10 @@
 //! The bench's page writer: a register block by which software makes a function
 //! write a whole page by DMA, so that it is known who wrote it, and when.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::layout::Layout;
-use crate::vfio::{BAR0, Device, DmaBuffer, Mapping, PAGE};
+use crate::vfio::{Device, DmaBuffer, Mapping, PAGE};
 use crate::wait::{self, PATIENCE};
 
 const ADDRESS: usize = 0x00;
@@ -25,12 +25,10 @@ impl PageWriter {
         let Some(window) = Layout::of(device)?.vendor else {
             return Ok(None);
         };
-        ensure!(
-            u32::from(window.bar) == BAR0,
-            "the page writer is not in BAR 0"
-        );
         device.enable_bus_master()?;
-        let bar = device.map_region(BAR0).context("mapping BAR 0")?;
+        let bar = device
+            .map_region(u32::from(window.bar))
+            .context("mapping the page writer")?;
         let sequence = bar.read(window.offset + DONE);
         Ok(Some(Self {
             bar,

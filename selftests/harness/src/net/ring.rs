@@ -29,6 +29,9 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Ring {
     base: usize,
+    /// Where driver area and device area are.
+    driver: usize,
+    device: usize,
     size: u16,
     parts: u16,
     avail: u16,
@@ -38,11 +41,30 @@ pub struct Ring {
 impl Ring {
     /// A ring of `size` descriptors at `base`, for requests of up to `parts` buffers.
     pub fn new(memory: &DmaBuffer, base: usize, size: u16, parts: u16) -> Self {
+        Self::laid_out(memory, [base, base + PAGE, base + 2 * PAGE], size, parts)
+    }
+
+    /// A ring as a legacy driver has it: the driver area right behind the
+    /// descriptors, the device area on the next page boundary.
+    ///
+    /// Its pages must fit [`RING_BYTES`], as those of up to 256 descriptors do.
+    pub fn legacy(memory: &DmaBuffer, base: usize, size: u16, parts: u16) -> Self {
+        let count = usize::from(size);
+        let driver = 16 * count;
+        let device = (driver + 2 * (3 + count)).next_multiple_of(PAGE);
+        assert!(device + 6 + 8 * count <= RING_BYTES, "ring of {size}");
+        Self::laid_out(memory, [base, base + driver, base + device], size, parts)
+    }
+
+    fn laid_out(memory: &DmaBuffer, places: [usize; 3], size: u16, parts: u16) -> Self {
+        let [base, driver, device] = places;
         for offset in (base..base + RING_BYTES).step_by(8) {
             memory.write::<u64>(offset, 0);
         }
         Self {
             base,
+            driver,
+            device,
             size,
             parts,
             avail: 0,
@@ -62,7 +84,7 @@ impl Ring {
 
     /// Device addresses of descriptor table, driver area and device area.
     pub fn addresses(&self, memory: &DmaBuffer) -> [u64; 3] {
-        [0, PAGE, 2 * PAGE].map(|part| memory.iova() + (self.base + part) as u64)
+        [self.base, self.driver, self.device].map(|place| memory.iova() + place as u64)
     }
 
     /// Makes the request in `slot` available.
@@ -81,17 +103,17 @@ impl Ring {
             memory.write::<u16>(at + 14, if last { 0 } else { descriptor + 1 });
         }
         let entry = 4 + 2 * usize::from(self.avail % self.size);
-        memory.write::<u16>(self.base + PAGE + entry, head);
+        memory.write::<u16>(self.driver + entry, head);
         // The entry must be visible before the index that announces it.
         fence(Ordering::SeqCst);
         self.avail = self.avail.wrapping_add(1);
-        memory.write::<u16>(self.base + PAGE + 2, self.avail);
+        memory.write::<u16>(self.driver + 2, self.avail);
         fence(Ordering::SeqCst);
     }
 
     /// The next completed request: its slot and how much the device wrote.
     pub fn complete(&mut self, memory: &DmaBuffer) -> Result<Option<(u16, u32)>> {
-        let device = self.base + 2 * PAGE;
+        let device = self.device;
         let index: u16 = memory.read(device + 2);
         let ahead = index.wrapping_sub(self.used);
         ensure!(

@@ -138,6 +138,39 @@ impl Device {
         })
     }
 
+    /// The device file, for accesses that are to be seen as they are.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Reads from the device file into memory that does not exist.
+    pub fn read_to_nowhere(&self, offset: u64, length: usize) -> Result<usize, Errno> {
+        // SAFETY: nothing is ever mapped at address 8, so that the kernel can only refuse.
+        let done = unsafe {
+            libc::pread(
+                self.file.as_raw_fd(),
+                std::ptr::without_provenance_mut(8),
+                length,
+                offset as libc::off_t,
+            )
+        };
+        Errno::result(done).map(|done| done as usize)
+    }
+
+    /// Writes to the device file from memory that does not exist.
+    pub fn write_from_nowhere(&self, offset: u64, length: usize) -> Result<usize, Errno> {
+        // SAFETY: as in `read_to_nowhere`.
+        let done = unsafe {
+            libc::pwrite(
+                self.file.as_raw_fd(),
+                std::ptr::without_provenance(8),
+                length,
+                offset as libc::off_t,
+            )
+        };
+        Errno::result(done).map(|done| done as usize)
+    }
+
     /// The address space it was opened with.
     pub fn space(&self) -> &Arc<Space> {
         &self.space
