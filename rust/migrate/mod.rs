@@ -75,10 +75,12 @@ impl vfio::Driver for VirtioVf {
         if !crate::legacy_io::Transitional::is_possible(pdev) {
             return Ok(None);
         }
-        let member = match migration {
-            Some(migration) => migration.member.clone(),
-            None => virtio::Member::new(pdev, Observer::new(pdev)?)?,
+        let observer = match migration {
+            Some(migration) => migration.member.observer().clone(),
+            None => Observer::new(pdev)?,
         };
+        // Of its own: a guest's access is not to wait for a migration's command.
+        let member = virtio::Member::new(pdev, observer)?;
         crate::legacy_io::Transitional::new(pdev, member).map(Some)
     }
 }

@@ -44,6 +44,8 @@ pub enum Stage {
     Transitional,
     /// Live migration of a guest.
     Migration,
+    /// The same with a guest that uses the legacy interface of transitional VFs.
+    LegacyGuest,
     /// The same with an IOMMU that loses dirty bits: the check must notice.
     NegativeControl,
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Stage {
             Stage::Sample => "L1 sample driver",
             Stage::Transitional => "L1 transitional VFs",
             Stage::Migration => "L2 live migration",
+            Stage::LegacyGuest => "L2 legacy guest",
             Stage::NegativeControl => "L2 negative control",
         })
     }
@@ -159,6 +162,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             progress,
         ),
         Stage::Migration => in_l1(setup, &["l2-migrate", "--ktap"], &[], minutes(6), progress),
+        Stage::LegacyGuest => in_l1(
+            setup,
+            &["l2-migrate", "--ktap", "--legacy-guest"],
+            &["--transitional"],
+            minutes(6),
+            progress,
+        ),
         Stage::NegativeControl => in_l1(
             setup,
             &["l2-migrate", "--ktap", "--negative-control"],

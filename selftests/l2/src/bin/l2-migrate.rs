@@ -22,6 +22,9 @@ struct Arguments {
     /// Have the IOMMU model lose dirty bits; pass only if the page check notices.
     #[arg(long)]
     negative_control: bool,
+    /// Have the guest use its device by the legacy interface only.
+    #[arg(long)]
+    legacy_guest: bool,
     /// The physical function.
     #[arg(long, value_name = "ADDRESS", default_value = "0000:01:00.0")]
     pf: Address,
@@ -65,6 +68,7 @@ fn act(arguments: &Arguments) -> Result<bool> {
         pf: arguments.pf.clone(),
         driver: arguments.driver,
         dirty_bits_off: arguments.negative_control,
+        legacy_guest: arguments.legacy_guest,
         kernel: arguments.kernel.clone(),
         initrd: arguments.initrd.clone(),
         memory: arguments.memory,
@@ -92,6 +96,8 @@ fn act(arguments: &Arguments) -> Result<bool> {
 fn print_ktap(report: &Report, verdicts: &[Verdict]) {
     let fixture = if report.setting.dirty_bits_off {
         "l2_negative_control"
+    } else if report.setting.legacy_guest {
+        "l2_legacy_guest"
     } else {
         "l2_migration"
     };

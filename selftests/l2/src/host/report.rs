@@ -24,6 +24,9 @@ pub struct Report {
     pub after: Option<Traffic>,
     /// Traffic at the end, with senders stopped and nothing under way.
     pub end: Option<Traffic>,
+    /// Features that the guest's driver has negotiated, by the device's word: on
+    /// the source and on the target.
+    pub features: Option<[u64; 2]>,
     /// The pages as they arrived on the target.
     pub pages: Option<PageStats>,
     /// The pages after the device on the target has written them.
@@ -43,6 +46,8 @@ pub struct Setting {
     pub target: String,
     /// The IOMMU model was told not to set dirty bits.
     pub dirty_bits_off: bool,
+    /// The guest was told to use the legacy interface.
+    pub legacy_guest: bool,
 }
 
 /// Traffic as its two ends saw it.

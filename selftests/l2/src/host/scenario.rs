@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use harness::control::Control;
-use harness::pci::Address;
+use harness::pci::{Address, Function};
 use harness::wait;
 use runner::console;
 use serde_json::json;
@@ -38,6 +38,10 @@ const URI: &str = "tcp:127.0.0.1:7010";
 /// Numbers of requests to the guest on the target start above those before.
 const TARGET_REQUESTS: u64 = 1 << 32;
 
+/// Has the guest's virtio_pci prefer the legacy interface. Devices without one,
+/// as QEMU's own are here, are driven as ever.
+const FORCE_LEGACY: &str = "virtio_pci.force_legacy=1";
+
 /// What to migrate, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,6 +49,8 @@ pub struct Options {
     pub driver: Driver,
     /// Tell the IOMMU model not to set dirty bits.
     pub dirty_bits_off: bool,
+    /// Have the guest use the legacy interface only.
+    pub legacy_guest: bool,
     pub kernel: PathBuf,
     pub initrd: PathBuf,
     /// Guest memory, in MiB.
@@ -80,6 +86,11 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     let image = Image {
         kernel: options.kernel.join("arch/x86/boot/bzImage"),
         initrd: options.initrd.clone(),
+        append: if options.legacy_guest {
+            FORCE_LEGACY
+        } else {
+            ""
+        },
         memory: options.memory,
         logs: options.logs.clone(),
         sockets: PathBuf::from("/tmp"),
@@ -93,6 +104,9 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
         .map_err(|error| error.context(format!("source: {}", source.last_words())))?;
     source.check()?;
     report.guest_up_s = Some(started.elapsed().as_secs_f64());
+
+    let legacy = options.legacy_guest;
+    let features = legacy.then(|| negotiated(&host.source)).transpose()?;
 
     say("the guest is up; starting the target");
     if options.dirty_bits_off {
@@ -130,6 +144,9 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     report.guest_alarms = alarms(&source);
     source.quit()?;
     report.source_gone = Some(true);
+    if let Some(features) = features {
+        report.features = Some([features, negotiated(&host.target)?]);
+    }
 
     say("watching the guest on the target");
     let result = observe(options, report, &mut guest_on_target, &peer);
@@ -162,6 +179,7 @@ fn describe(options: &Options, host: &prepare::Host, report: &mut Report) -> Res
     setting.source = host.source.address().to_string();
     setting.target = host.target.address().to_string();
     setting.dirty_bits_off = options.dirty_bits_off;
+    setting.legacy_guest = options.legacy_guest;
     Ok(())
 }
 
@@ -288,6 +306,13 @@ fn set_dirty_bits(enabled: bool) -> Result<()> {
     Control::find()?
         .context("no connection to the bench: dirty bits cannot be controlled")?
         .dirty_bits(enabled)
+}
+
+/// Features that the driver of a virtual function has negotiated.
+fn negotiated(vf: &Function) -> Result<u64> {
+    let mut control = Control::find()?.context("no connection to the bench")?;
+    let name = format!("vf{}", vf.vf_number()?);
+    Ok(control.state()?.function(&name)?.features)
 }
 
 fn alarms(vm: &Vm) -> Vec<String> {

@@ -28,6 +28,9 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
         verdict("source_gone", source_gone(report)),
         verdict("device_state_transferred", device_state(report)),
     ];
+    if report.setting.legacy_guest {
+        all.push(verdict("guest_driver_is_legacy", legacy(report)));
+    }
     if report.setting.dirty_bits_off {
         all.push(verdict("stale_pages_found", stale_pages_found(report)));
     } else {
@@ -66,6 +69,21 @@ fn guest_up(report: &Report) -> Result<(), String> {
         before.guest.stream.received > 0 && before.peer.stream.received > 0,
         || "no message arrived before the migration".to_string(),
     )
+}
+
+/// A driver of a legacy device has some features, and cannot have VERSION_1.
+fn legacy(report: &Report) -> Result<(), String> {
+    const VERSION_1: u64 = 1 << 32;
+    let features = reached(&report.features, report)?;
+    let fits = features
+        .iter()
+        .all(|&features| features != 0 && features & VERSION_1 == 0);
+    ensure(fits && features[0] == features[1], || {
+        format!(
+            "features on the source {:#x}, on the target {:#x}",
+            features[0], features[1]
+        )
+    })
 }
 
 fn completed(report: &Report) -> Result<(), String> {
@@ -290,6 +308,27 @@ mod tests {
             let mut report = good();
             fault(&mut report);
             assert!(failed(&report).contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_legacy_guest_has_no_modern_features() {
+        for (features, fits) in [
+            (None, false),
+            (Some([0x20, 0x20]), true),
+            (Some([0x20, 0x30]), false),
+            (Some([0, 0]), false),
+            (Some([0x1_0000_0020; 2]), false),
+        ] {
+            let mut report = good();
+            report.setting.legacy_guest = true;
+            report.features = features;
+            let expected: &[&str] = if fits {
+                &[]
+            } else {
+                &["guest_driver_is_legacy"]
+            };
+            assert_eq!(failed(&report), expected, "{features:x?}");
         }
     }
 

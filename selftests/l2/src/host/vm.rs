@@ -23,6 +23,8 @@ const QUIT: Duration = Duration::from_secs(60);
 pub struct Image {
     pub kernel: PathBuf,
     pub initrd: PathBuf,
+    /// What the guest's kernel is told beyond the usual.
+    pub append: &'static str,
     /// Memory size, in MiB.
     pub memory: u32,
     /// Where logs go.
@@ -184,7 +186,7 @@ fn arguments(image: &Image, vf: &Function) -> Vec<String> {
         "-initrd",
         &image.initrd.display().to_string(),
         "-append",
-        "console=ttyS0 panic=-1 loglevel=5",
+        &format!("console=ttyS0 panic=-1 loglevel=5 {}", image.append),
         "-object",
         "iommufd,id=iommufd",
         "-device",
