@@ -143,6 +143,8 @@ pub enum Action {
     /// Of the result only this many bytes are written, though the device claims
     /// to have written all.
     Withhold(u64),
+    /// Each byte of the result becomes this one.
+    ResultFill(u8),
 }
 
 impl Action {
@@ -153,6 +155,7 @@ impl Action {
             Self::Silence => json!({"silence": true}),
             Self::ResultSize(size) => json!({"result_size": size}),
             Self::Withhold(written) => json!({"written": written}),
+            Self::ResultFill(byte) => json!({"result_fill": byte}),
         }
     }
 }

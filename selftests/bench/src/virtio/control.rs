@@ -62,6 +62,7 @@ enum InjectAction {
     Silence { silence: bool },
     ResultSize { result_size: u32 },
     Withhold { written: u32 },
+    ResultFill { result_fill: u8 },
 }
 
 /// Answers `request`, if it is for the devices.
@@ -208,6 +209,7 @@ fn inject(world: &mut World, request: &Value) -> Answer {
         }
         InjectAction::ResultSize { result_size } => Action::ResultSize(result_size),
         InjectAction::Withhold { written } => Action::Withhold(written),
+        InjectAction::ResultFill { result_fill } => Action::ResultFill(result_fill),
     };
     // The size that a device claims may be any; a result must be made up.
     let made_up = request.opcode != super::admin::opcode::DEV_PARTS_METADATA_GET;

@@ -232,6 +232,10 @@ impl World {
         let due = match action {
             Some(Action::Delay(delay)) => Instant::now().checked_add(delay),
             Some(Action::Silence) => None,
+            Some(Action::ResultFill(byte)) => {
+                reply.result.fill(byte);
+                return self.complete(queue, &chain, &reply.bytes());
+            }
             Some(Action::ResultSize(size)) => {
                 resize(command.opcode, &mut reply, size);
                 return self.complete(queue, &chain, &reply.bytes());

@@ -20,6 +20,8 @@ pub enum Action {
     /// It is executed, and says that all of its result was written; only this many
     /// bytes of it are.
     Withhold(u32),
+    /// It is executed, and each byte of its result is replaced by this one.
+    ResultFill(u8),
 }
 
 /// A fault that waits for its command.
