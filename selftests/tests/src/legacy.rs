@@ -2,18 +2,19 @@
 //! Fixture `legacy`: a transitional device as a VMM and as a legacy driver see
 //! it. Needs VFs whose PF has the legacy admin commands.
 
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod faults;
+mod talk;
+mod torture;
 
-use anyhow::{Context, Result, anyhow};
-use harness::control::{Action, Control};
-use harness::kmsg::Log;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use harness::ktap::Suite;
-use harness::net::{Io, LegacyDriver, Peer, RX_VECTOR, Sequence, TX_VECTOR, register};
-use harness::pci::{BAR0 as BAR0_REGISTER, COMMAND, Function};
-use harness::vfio::{Access, BAR0, CONFIG, Device, DmaBuffer, Interrupts, MSIX, Space, State};
-use harness::{expect, expect_eq, note, wait};
+use harness::net::{Io, register};
+use harness::pci::{BAR0 as BAR0_REGISTER, COMMAND};
+use harness::vfio::{Access, BAR0, CONFIG, Device, Space};
+use harness::{expect, expect_eq};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
 
@@ -22,15 +23,6 @@ use crate::passthrough::{describe, expect_same};
 use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// How long a frame or an interrupt may be on its way.
-const FLIGHT: Duration = Duration::from_secs(20);
-
-const COMMON_WRITE: u16 = 2;
-const COMMON_READ: u16 = 3;
-const DEVICE_WRITE: u16 = 4;
-const DEVICE_READ: u16 = 5;
-const NOTIFY_INFO: u16 = 6;
 
 const BAR_SIZE: u64 = 32;
 
@@ -54,9 +46,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("looks_transitional", looks_transitional),
         ("command_io", command_io),
         ("misplaced_accesses", misplaced_accesses),
-        ("frames_without_msix", frames_without_msix),
-        ("frames_with_msix", frames_with_msix),
-        ("merged_buffers", merged_buffers),
+        ("frames_without_msix", talk::frames_without_msix),
+        ("frames_with_msix", talk::frames_with_msix),
+        ("merged_buffers", talk::merged_buffers),
     ];
     for (driver, access) in [
         (Driver::Rs, Access::Cdev),
@@ -72,18 +64,19 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         }
     }
     type Own = fn(&Config) -> Result<()>;
-    let ours: [(&str, Own); 11] = [
+    let ours: [(&str, Own); 12] = [
         ("same_as_c", same_as_c),
         ("header_as_c", header_as_c),
         ("registers_as_c", registers_as_c),
         ("wide_accesses", wide_accesses),
         ("bad_addresses", bad_addresses),
         ("a_new_user_finds_nothing", a_new_user_finds_nothing),
-        ("commands_fail", commands_fail),
-        ("commands_are_retried", commands_are_retried),
-        ("commands_are_silent", commands_are_silent),
-        ("short_answers", short_answers),
-        ("no_notify_info", no_notify_info),
+        ("commands_fail", faults::commands_fail),
+        ("commands_are_retried", faults::commands_are_retried),
+        ("commands_are_silent", faults::commands_are_silent),
+        ("short_answers", faults::short_answers),
+        ("no_notify_info", faults::no_notify_info),
+        ("accesses_and_resets", torture::accesses_and_resets),
     ];
     for (name, test) in ours {
         let config = Arc::clone(config);
@@ -98,7 +91,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         let config = Arc::clone(config);
         let variant = format!("{from}_to_{to}");
         suite.add_slow("legacy", variant, "migration", LIMIT, move || {
-            migration(&config, from, to)
+            talk::migration(&config, from, to)
         });
     }
 }
@@ -193,104 +186,6 @@ fn misplaced_accesses(config: &Config, driver: Driver, access: Access) -> Result
     // Nothing of that had an effect.
     expect_eq!(io.get8(register::DEVICE_STATUS)?, 0, "device status");
     Ok(())
-}
-
-/// A legacy driver and its peer on the PF.
-struct Talk<'a> {
-    net: LegacyDriver<'a>,
-    peer: Peer,
-    next: u64,
-    seen_by_peer: Sequence,
-    seen_by_net: Sequence,
-}
-
-impl<'a> Talk<'a> {
-    fn start(config: &Config, device: &'a Device, msix: bool, merge: bool) -> Result<Self> {
-        let peer = Peer::on(&config.pf_interface(&config.vf()?)?)?;
-        let memory = DmaBuffer::new(rig::DRIVER_IOVA, LegacyDriver::MEMORY)?;
-        device.space().map(&memory)?;
-        Ok(Self {
-            net: LegacyDriver::start(device, Rc::new(memory), msix, merge)?,
-            peer,
-            next: 0,
-            seen_by_peer: Sequence::default(),
-            seen_by_net: Sequence::default(),
-        })
-    }
-
-    fn send_to_peer(&mut self) -> Result<()> {
-        self.net.send(self.peer.mac(), self.next)?;
-        let frame = self.peer.receive(FLIGHT)?;
-        let frame = frame.with_context(|| format!("frame {} at the peer", self.next))?;
-        self.seen_by_peer.take(&frame)
-    }
-
-    fn send_to_net(&mut self) -> Result<()> {
-        self.peer.send(self.net.mac(), self.next)?;
-        let what = format!("frame {} at the driver", self.next);
-        let frame = wait::until(&what, FLIGHT, || self.net.receive())?;
-        self.seen_by_net.take(&frame)
-    }
-
-    /// Sends `count` frames each way; none may be lost, repeated or damaged.
-    fn exchange(&mut self, count: u64) -> Result<()> {
-        for _ in 0..count {
-            self.send_to_peer()?;
-            self.send_to_net()?;
-            self.next += 1;
-        }
-        let missing = self.seen_by_peer.missing() + self.seen_by_net.missing();
-        expect_eq!(missing, 0, "frames lost");
-        Ok(())
-    }
-}
-
-/// Frames, and what the ISR status says of them.
-fn frames_without_msix(config: &Config, driver: Driver, access: Access) -> Result<()> {
-    let device = rig::open(config, &config.vf()?, driver, access)?;
-    let mut talk = Talk::start(config, &device, false, false)?;
-    let io = Io(&device);
-    expect_eq!(io.get8(register::DEVICE_STATUS)?, 7, "device status");
-    talk.exchange(20)?;
-    expect_eq!(io.get8(register::ISR_STATUS)?, 1, "ISR status after frames");
-    expect_eq!(io.get8(register::ISR_STATUS)?, 0, "ISR status once read");
-    device.reset().context("VFIO_DEVICE_RESET")?;
-    io.enable()?;
-    expect_eq!(io.get8(register::DEVICE_STATUS)?, 0, "status after a reset");
-    Ok(())
-}
-
-fn exchange_with_msix(
-    config: &Config,
-    device: &Device,
-    interrupts: &Interrupts,
-    merge: bool,
-) -> Result<()> {
-    let mut talk = Talk::start(config, device, true, merge)?;
-    talk.send_to_peer()?;
-    interrupts.wait(usize::from(TX_VECTOR), FLIGHT)?;
-    talk.send_to_net()?;
-    interrupts.wait(usize::from(RX_VECTOR), FLIGHT)?;
-    talk.next += 1;
-    talk.exchange(20)
-}
-
-fn frames_with_msix(config: &Config, driver: Driver, access: Access) -> Result<()> {
-    let device = rig::open(config, &config.vf()?, driver, access)?;
-    let interrupts = device.enable_interrupts(MSIX)?;
-    exchange_with_msix(config, &device, &interrupts, false)?;
-    // The registers move when MSI-X goes.
-    let io = Io(&device);
-    let mac: [u8; 6] = io.get(register::CONFIG_MSIX)?;
-    device.disable_interrupts(MSIX)?;
-    expect_eq!(io.get(register::CONFIG)?, mac, "hardware address");
-    Ok(())
-}
-
-fn merged_buffers(config: &Config, driver: Driver, access: Access) -> Result<()> {
-    let device = rig::open(config, &config.vf()?, driver, access)?;
-    let interrupts = device.enable_interrupts(MSIX)?;
-    exchange_with_msix(config, &device, &interrupts, true)
 }
 
 /// All that a device tells about itself.
@@ -465,210 +360,4 @@ fn a_new_user_finds_nothing(config: &Config) -> Result<()> {
     let answer = Io(&device).read(0, &mut [0; 4]);
     expect_eq!(answer, Err(Errno::EIO), "an access to BAR 0");
     Ok(())
-}
-
-/// An access that takes one command with this opcode.
-fn access(io: Io<'_>, opcode: u16) -> Result<usize, Errno> {
-    match opcode {
-        COMMON_WRITE => io.write(register::QUEUE_SELECT, &[1, 0]),
-        COMMON_READ => io.read(register::QUEUE_SELECT, &mut [0; 2]),
-        DEVICE_WRITE => io.write(register::CONFIG, &[2]),
-        _ => io.read(register::CONFIG, &mut [0]),
-    }
-}
-
-const ACCESSES: [u16; 4] = [COMMON_WRITE, COMMON_READ, DEVICE_WRITE, DEVICE_READ];
-
-fn faulty(config: &Config) -> Result<(Control, Device)> {
-    let mut control = config.control()?;
-    control.clear_faults()?;
-    let device = open(config, Driver::Rs)?;
-    Io(&device).enable()?;
-    Ok((control, device))
-}
-
-/// The device's status becomes an errno, and the next access works.
-fn commands_fail(config: &Config) -> Result<()> {
-    let (mut control, device) = faulty(config)?;
-    let io = Io(&device);
-    for opcode in ACCESSES {
-        for (status, expected) in [
-            (22, Errno::EINVAL),
-            (6, Errno::ENXIO),
-            (12, Errno::ENOMEM),
-            (16, Errno::EBUSY),
-            (28, Errno::ENOSPC),
-            (5000, Errno::EINVAL),
-        ] {
-            let action = Action::Status {
-                status,
-                qualifier: 3,
-            };
-            control.inject(opcode, 1, 1, action)?;
-            let answer = access(io, opcode);
-            expect_eq!(answer, Err(expected), "opcode {opcode}, status {status}");
-            let answer = access(io, opcode);
-            expect!(answer.is_ok(), "opcode {opcode} after {status}: {answer:?}");
-        }
-    }
-    Ok(())
-}
-
-const TRY_AGAIN: Action = Action::Status {
-    status: 11,
-    qualifier: 7,
-};
-
-/// EAGAIN is not the guest's business, unless it stays.
-fn commands_are_retried(config: &Config) -> Result<()> {
-    let (mut control, device) = faulty(config)?;
-    let io = Io(&device);
-    for opcode in ACCESSES {
-        let before = control.state()?.commands(opcode);
-        control.inject(opcode, 1, 3, TRY_AGAIN)?;
-        let answer = access(io, opcode);
-        expect!(answer.is_ok(), "opcode {opcode}: {answer:?}");
-        let commands = control.state()?.commands(opcode) - before;
-        expect_eq!(commands, 4, "commands with opcode {opcode}");
-        control.inject(opcode, 1, 1000, TRY_AGAIN)?;
-        let answer = access(io, opcode);
-        expect_eq!(answer, Err(Errno::EAGAIN), "opcode {opcode}, each time");
-        control.clear_faults()?;
-        let answer = access(io, opcode);
-        expect!(answer.is_ok(), "opcode {opcode} afterwards: {answer:?}");
-    }
-    Ok(())
-}
-
-/// A command that is not answered holds the access up, and harms nothing.
-fn commands_are_silent(config: &Config) -> Result<()> {
-    const SILENCE: Duration = Duration::from_secs(1);
-    let (mut control, device) = faulty(config)?;
-    let io = Io(&device);
-    for opcode in ACCESSES {
-        control.inject(opcode, 1, 1, Action::Silence)?;
-        let start = Instant::now();
-        let control = &mut control;
-        let (answer, released) = std::thread::scope(|scope| {
-            let releaser = scope.spawn(move || {
-                std::thread::sleep(SILENCE);
-                control.release()
-            });
-            (access(io, opcode), releaser.join())
-        });
-        released.map_err(|_| anyhow!("the releasing thread panicked"))??;
-        expect!(answer.is_ok(), "opcode {opcode}: {answer:?}");
-        expect!(start.elapsed() >= SILENCE, "nobody waited for the answer");
-    }
-    Ok(())
-}
-
-/// A device that writes less than it was asked for shows nothing that was there
-/// before: neither the last answer nor anybody's memory.
-fn short_answers(config: &Config) -> Result<()> {
-    let (mut control, device) = faulty(config)?;
-    let io = Io(&device);
-    for (opcode, at) in [
-        (COMMON_READ, register::DEVICE_FEATURES),
-        (DEVICE_READ, register::CONFIG),
-    ] {
-        let whole: [u8; 4] = io.get(at)?;
-        expect!(whole != [0; 4], "the register is zero anyway");
-        for length in 0..4 {
-            control.inject(opcode, 1, 1, Action::ResultSize(length as u64))?;
-            let found: [u8; 4] = io.get(at)?;
-            let mut expected = [0; 4];
-            expected[..length].copy_from_slice(&whole[..length]);
-            // The bench fills up or cuts: what it wrote is what was there.
-            expect_eq!(found, expected, "opcode {opcode}, {length} bytes");
-        }
-        control.inject(opcode, 1, 1, Action::ResultSize(64))?;
-        expect_eq!(io.get::<4>(at)?, whole, "an answer that is too long");
-    }
-    Ok(())
-}
-
-/// A device that names no place for notifications is notified through its PF.
-fn no_notify_info(config: &Config) -> Result<()> {
-    let mut control = config.control()?;
-    let vf = config.vf()?;
-    config.load(Driver::Rs)?;
-    let refusals = [
-        Action::Status {
-            status: 22,
-            qualifier: 3,
-        },
-        // No entry at all.
-        Action::ResultSize(0),
-    ];
-    for action in refusals {
-        vf.unbind()?;
-        control.clear_faults()?;
-        let mut log = Log::follow()?;
-        control.inject(NOTIFY_INFO, 1, 1, action)?;
-        config.bind(&vf, Driver::Rs)?;
-        let messages = about(&vf, &mut log)?;
-        expect_eq!(messages.len(), 1, "messages: {messages:?}");
-        let before = control.state()?.commands(COMMON_WRITE);
-        let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
-        let mut talk = Talk::start(config, &device, false, false)?;
-        talk.exchange(5)?;
-        let commands = control.state()?.commands(COMMON_WRITE) - before;
-        note!("{commands} commands instead of notifications");
-        expect!(commands > 10, "notified without the PF");
-    }
-    // And with it, the place is used.
-    vf.unbind()?;
-    let before = control.state()?.commands(NOTIFY_INFO);
-    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
-    expect_eq!(
-        control.state()?.commands(NOTIFY_INFO) - before,
-        1,
-        "questions for the place"
-    );
-    let mut talk = Talk::start(config, &device, false, false)?;
-    let before = control.state()?.commands(COMMON_WRITE);
-    talk.exchange(5)?;
-    let commands = control.state()?.commands(COMMON_WRITE) - before;
-    expect_eq!(commands, 0, "commands while frames are exchanged");
-    Ok(())
-}
-
-fn about(vf: &Function, log: &mut Log) -> Result<Vec<String>> {
-    let address = vf.address().to_string();
-    let messages = log.messages()?.into_iter();
-    Ok(messages
-        .filter(|message| message.contains(&address) && message.contains("notifications"))
-        .collect())
-}
-
-/// A legacy driver in use is moved to another function, and goes on.
-fn migration(config: &Config, from: Driver, to: Driver) -> Result<()> {
-    let space = Arc::new(Space::new(Access::Cdev)?);
-    let source = rig::open_in(config, &config.vf()?, from, &space)?;
-    let target = rig::open_in(config, &config.vf2()?, to, &space)?;
-    let interrupts = source.enable_interrupts(MSIX)?;
-    let mut talk = Talk::start(config, &source, true, false)?;
-    talk.exchange(10)?;
-    let stream = rig::save(&source)?;
-    source.go(State::Stop)?;
-    // What a VMM restores of configuration space and interrupts.
-    Io(&target).enable()?;
-    target.enable_bus_master()?;
-    let mut command = [0; 2];
-    target.config(COMMAND, &mut command)?;
-    expect_eq!(command[0] & 7, 7, "COMMAND of the target");
-    target.route_interrupts(MSIX, &interrupts)?;
-    rig::load(&target, &stream)?;
-    target.go(State::Running)?;
-    talk.net.move_to(&target)?;
-    talk.exchange(10)?;
-    let io = Io(&target);
-    expect_eq!(io.get8(register::DEVICE_STATUS)?, 7, "device status");
-    // The source gets its own state back.
-    rig::recover(&source)?;
-    Io(&source).enable()?;
-    let status = Io(&source).get8(register::DEVICE_STATUS)?;
-    expect_eq!(status, 0, "status of the source after a reset");
-    talk.exchange(5)
 }
