@@ -8,6 +8,9 @@
 //!
 //! User memory is accessed here, with no lock held.
 
+// What is used depends on the drivers, which depend on the kernel's configuration.
+#![allow(dead_code)]
+
 use super::{
     device::Device,
     driver::Driver, //
@@ -83,7 +86,6 @@ pub(crate) trait Regions: Send + Sync + 'static {
 }
 
 /// The [`Regions`] of a driver that has none.
-#[allow(dead_code)] // Which drivers there are depends on the configuration.
 pub(crate) enum NoRegions {}
 
 impl Regions for NoRegions {
@@ -126,7 +128,6 @@ pub(crate) struct OpenDevice<'a> {
     _open: PhantomData<&'a ()>,
 }
 
-#[allow(dead_code)] // As above.
 impl OpenDevice<'_> {
     /// Whether userspace has MSI-X enabled.
     pub(crate) fn msix_enabled(&self) -> bool {
