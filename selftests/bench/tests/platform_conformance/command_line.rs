@@ -44,6 +44,10 @@ fn impossible_options_are_refused() {
             refuses(&["--dir", path, &format!("{option}={value}")], option);
         }
     }
+    refuses(
+        &["--dir", path, "--transitional", "--no-admin-vq"],
+        "--transitional",
+    );
     refuses(&["--dir", path, "--dance"], "--dance");
     refuses(&["--dir", path, "--host-socket"], "--host-socket");
     refuses(&[], "--dir");

@@ -113,6 +113,19 @@ fn sizes_that_lie() {
 }
 
 #[test]
+fn results_that_are_nonsense() {
+    let rig = Rig::plain(1);
+    let mut pf = ready(&rig);
+    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
+    let whole = rig.parts(1);
+    rig.control(json!({"cmd": "inject", "opcode": CMD_PARTS_GET,
+        "action": {"result_fill": 0x5a}}));
+    let reply = pf.admin(&Command::get_all(1, 0), 4096);
+    assert_eq!((reply.code, reply.result), (S_OK, vec![0x5a; whole.len()]));
+    assert_eq!(pf.admin(&Command::get_all(1, 0), 4096).result, whole);
+}
+
+#[test]
 fn faults_can_be_taken_back() {
     let rig = Rig::plain(1);
     let mut pf = ready(&rig);
@@ -134,6 +147,7 @@ fn requests_that_make_no_sense() {
         json!({"cmd": "inject", "opcode": 1, "action": {"explode": true}}),
         json!({"cmd": "inject", "opcode": 1, "nth": 0, "action": {"silence": true}}),
         json!({"cmd": "inject", "opcode": 1, "action": {"result_size": 1 << 30}}),
+        json!({"cmd": "inject", "opcode": 1, "action": {"result_fill": 256}}),
         json!({"cmd": "parts"}),
         json!({"cmd": "parts", "function": "vf2"}),
         json!({"cmd": "dma-writes", "function": "iommu"}),
