@@ -3,7 +3,7 @@
 //! is to a single field.
 
 use proptest::prelude::*;
-use vvp_core::legacy::{Header, Target, pieces};
+use vvp_core::legacy::{pieces, Header, Target};
 
 /// Registers of the I/O BAR as virtio 1.4, 4.1.4.10 and 5.1.4 have them: offset
 /// and width of each, without and with MSI-X.
