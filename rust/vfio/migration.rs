@@ -90,7 +90,7 @@ pub(crate) trait Migration: Send + Sync + 'static {
     fn opened(&self);
 
     /// The last user closed the device file. Its streams are gone already.
-    fn closed(&self);
+    fn closed(&self) {}
 
     /// The device was reset while it was open. Its streams are gone already.
     ///
