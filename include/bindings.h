@@ -10,5 +10,6 @@
 #include <linux/virtio_pci_admin.h>
 #include <uapi/linux/vfio.h>
 #include <uapi/linux/virtio_pci.h>
+#include "domain.h"
 #include "helpers.h"
 #include "uapi/virtio_vfio_pci_rs.h"

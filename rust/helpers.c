@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
+#include <linux/iova_bitmap.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/vfio.h>
 
 #include "helpers.h"
@@ -20,6 +22,17 @@ int vvp_pm_runtime_resume_and_get(struct pci_dev *pdev)
 void vvp_pm_runtime_put(struct pci_dev *pdev)
 {
 	pm_runtime_put(&pdev->dev);
+}
+
+void vvp_cond_resched(void)
+{
+	cond_resched();
+}
+
+/* Inline where iommufd has no drivers, and does nothing there. */
+void vvp_iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova, size_t length)
+{
+	iova_bitmap_set(bitmap, iova, length);
 }
 
 void vvp_put_device(struct vfio_device *vdev)

@@ -7,12 +7,12 @@
 //! - `virtio`: admin commands and device parts, through the PF's driver
 //! - `migrate`: this driver's migration, made of the two
 //! - `legacy_io`: transitional devices, for legacy drivers
+//! - `dirty`: this driver's DMA logging
 //! - `observe`: counters, trace events and the log, for administrators
 //! - `logic`: what can be decided without the kernel, shared with userspace
-//!
-//! Limitations: no DMA logging.
 
 mod abi;
+mod dirty;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 mod legacy_io;
 #[path = "core/mod.rs"]

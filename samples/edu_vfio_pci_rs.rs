@@ -13,6 +13,9 @@
 
 #[path = "../rust/abi.rs"]
 mod abi;
+#[path = "../rust/core/mod.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs)]
+mod logic;
 // Has more than this driver needs.
 #[allow(dead_code, unused_imports)]
 #[path = "../rust/vfio/mod.rs"]
@@ -183,6 +186,7 @@ struct Edu;
 #[vtable]
 impl vfio::Driver for Edu {
     type Migration = Migration;
+    type DmaLog = vfio::NoDmaLog;
     type Regions = vfio::NoRegions;
 
     const NAME: &'static CStr = c"edu-vfio-pci-rs";

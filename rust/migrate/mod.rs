@@ -11,6 +11,7 @@ mod params;
 mod saver;
 
 use crate::{
+    dirty,
     observe::Observer,
     vfio::{
         self,
@@ -45,6 +46,7 @@ impl vfio::Driver for VirtioVf {
     type Regions = crate::legacy_io::Transitional;
     #[cfg(not(CONFIG_VIRTIO_PCI_ADMIN_LEGACY))]
     type Regions = vfio::NoRegions;
+    type DmaLog = dirty::Log;
 
     const NAME: &'static CStr = c"virtio-vfio-pci-rs";
     const SETTINGS: vfio::Settings<Self> = vfio::Settings::one::<PrecopyInterval>();
@@ -82,6 +84,10 @@ impl vfio::Driver for VirtioVf {
         // Of its own: a guest's access is not to wait for a migration's command.
         let member = virtio::Member::new(pdev, observer)?;
         crate::legacy_io::Transitional::new(pdev, member).map(Some)
+    }
+
+    fn dma_log(pdev: &pci::Device<Core<'_>>) -> Result<Option<Pin<KBox<dirty::Log>>>> {
+        dirty::Log::new(pdev)
     }
 }
 

@@ -24,13 +24,14 @@ use kernel::{
 /// # Invariants
 ///
 /// - `core` is initialised from the end of the `init` callback to the `release`
-///   callback, and so are `migration` and `regions`.
-/// - `migration` and `regions` do not change after the device was registered.
+///   callback, and so are the other fields.
+/// - The other fields do not change after the device was registered.
 #[repr(C)]
 pub(super) struct Device<D: Driver> {
     core: Opaque<abi::vfio_pci_core_device>,
     migration: Option<Pin<KBox<StateLock<D::Migration>>>>,
     regions: Option<Pin<KBox<D::Regions>>>,
+    dma_log: Option<Pin<KBox<D::DmaLog>>>,
 }
 
 impl<D: Driver> Device<D> {
@@ -62,6 +63,7 @@ impl<D: Driver> Device<D> {
         unsafe {
             addr_of_mut!((*this).migration).write(None);
             addr_of_mut!((*this).regions).write(None);
+            addr_of_mut!((*this).dma_log).write(None);
         }
     }
 
@@ -99,6 +101,16 @@ impl<D: Driver> Device<D> {
         unsafe { (*this).regions = Some(regions) };
     }
 
+    /// Gives the device DMA logging.
+    ///
+    /// # Safety
+    ///
+    /// As [`set_migration`](Self::set_migration).
+    pub(super) unsafe fn set_dma_log(device: *mut abi::vfio_device, log: Pin<KBox<D::DmaLog>>) {
+        // SAFETY: Nobody else knows an unregistered device, and `init` made `dma_log` valid.
+        unsafe { (*device.cast::<Self>()).dma_log = Some(log) };
+    }
+
     /// Drops the part that is ours.
     ///
     /// # Safety
@@ -110,6 +122,7 @@ impl<D: Driver> Device<D> {
         unsafe {
             addr_of_mut!((*this).migration).drop_in_place();
             addr_of_mut!((*this).regions).drop_in_place();
+            addr_of_mut!((*this).dma_log).drop_in_place();
         }
     }
 
@@ -121,6 +134,11 @@ impl<D: Driver> Device<D> {
     /// What the driver emulates, if anything.
     pub(super) fn regions(&self) -> Option<&D::Regions> {
         self.regions.as_deref()
+    }
+
+    /// The DMA log, if the device has one.
+    pub(super) fn dma_log(&self) -> Option<&D::DmaLog> {
+        self.dma_log.as_deref()
     }
 
     /// The part that VFIO owns.

@@ -9,6 +9,7 @@
 
 use super::{
     device::Device,
+    dma_log::DmaLog,
     migration::Migration,
     ops::Ops,
     regions::Regions,
@@ -50,6 +51,8 @@ pub(crate) trait Driver: Sized + 'static {
     /// Migration of this driver's devices.
     type Migration: Migration;
 
+    /// DMA logging of this driver's devices; [`NoDmaLog`](super::NoDmaLog) if they have none.
+    type DmaLog: DmaLog;
     /// What this driver's devices show beyond what they have;
     /// [`NoRegions`](super::NoRegions) if that is nothing.
     type Regions: Regions;
@@ -77,6 +80,15 @@ pub(crate) trait Driver: Sized + 'static {
         _pdev: &pci::Device<Core<'_>>,
         _migration: Option<&Self::Migration>,
     ) -> Result<Option<Pin<KBox<Self::Regions>>>> {
+        Ok(None)
+    }
+
+    /// Gives the DMA log of a device for which `probe` gave a migration, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// The device is not bound.
+    fn dma_log(_pdev: &pci::Device<Core<'_>>) -> Result<Option<Pin<KBox<Self::DmaLog>>>> {
         Ok(None)
     }
 }
@@ -193,6 +205,10 @@ unsafe extern "C" fn probe<D: Driver>(
         let bound = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
         let migration = D::probe(bound)?;
         let regions = D::regions(bound, migration.as_ref())?;
+        let dma_log = match migration {
+            Some(_) => D::dma_log(bound)?,
+            None => None,
+        };
 
         // SAFETY: `pdev` is a valid device, and `Ops::DEVICE` sets up what lies behind the
         // `vfio_device` in memory of this size.
@@ -215,6 +231,13 @@ unsafe extern "C" fn probe<D: Driver>(
             unsafe {
                 (**device).mig_ops = &Ops::<D>::MIGRATION;
                 (**device).migration_flags = Ops::<D>::MIGRATION_FLAGS;
+            }
+        }
+        if let Some(dma_log) = dma_log {
+            // SAFETY: As above.
+            unsafe {
+                Device::<D>::set_dma_log(*device, dma_log);
+                (**device).log_ops = &Ops::<D>::LOG;
             }
         }
 

@@ -18,6 +18,7 @@
 //! #[vtable]
 //! impl vfio::Driver for MyDriver {
 //!     type Migration = MyMigration;
+//!     type DmaLog = vfio::NoDmaLog;
 //!     type Regions = vfio::NoRegions;
 //!
 //!     const NAME: &'static CStr = c"my-vfio-pci";
@@ -56,6 +57,9 @@
 //! [`Migration::entered`] for whoever counts or traces, and [`Regions`] for a
 //! device that is to look different from what it is.
 //!
+//! A device may also have a [`DmaLog`]; what it is [attached](Attachment) to, the
+//! [`Domain`], and its dirty bits are there for it.
+//!
 //! Written here once, for every driver: the walk over the arcs, the lock around
 //! the state and what a reset does to it, the data file descriptors and their
 //! lifetime, all vtables. Nothing here knows of virtio.
@@ -83,6 +87,8 @@ mod bars;
 mod buffered;
 mod data_fd;
 mod device;
+mod dma_log;
+mod domain;
 mod driver;
 mod migration;
 mod ops;
@@ -92,6 +98,21 @@ mod state;
 
 pub(crate) use bars::Bars;
 pub(crate) use buffered::Buffered;
+#[allow(unused_imports)] // Whether a driver without DMA logging is here or not.
+pub(crate) use dma_log::NoDmaLog;
+pub(crate) use dma_log::{
+    DmaLog,
+    Ranges, //
+};
+pub(crate) use domain::{
+    dirty_bits_readable,
+    iommu_tracks,
+    yield_cpu,
+    Area,
+    Attachment,
+    Bitmap,
+    Domain, //
+};
 pub(crate) use driver::{
     Driver,
     OverrideId,

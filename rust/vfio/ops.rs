@@ -4,6 +4,7 @@
 
 use super::{
     device::Device,
+    dma_log::DmaLog,
     driver::Driver,
     migration::Migration,
     regions::{
@@ -49,9 +50,9 @@ impl<D: Driver> Ops<D> {
         #[cfg(CONFIG_IOMMUFD)]
         unbind_iommufd: Some(abi::vfio_iommufd_physical_unbind),
         #[cfg(CONFIG_IOMMUFD)]
-        attach_ioas: Some(abi::vfio_iommufd_physical_attach_ioas),
+        attach_ioas: Some(super::dma_log::attach::<D>),
         #[cfg(CONFIG_IOMMUFD)]
-        detach_ioas: Some(abi::vfio_iommufd_physical_detach_ioas),
+        detach_ioas: Some(super::dma_log::detach::<D>),
         #[cfg(CONFIG_IOMMUFD)]
         pasid_attach_ioas: Some(abi::vfio_iommufd_physical_pasid_attach_ioas),
         #[cfg(CONFIG_IOMMUFD)]
@@ -84,7 +85,7 @@ impl<D: Driver> Ops<D> {
         };
 }
 
-fn to_errno(result: Result) -> c_int {
+pub(super) fn to_errno(result: Result) -> c_int {
     result.map_or_else(Error::to_errno, |()| 0)
 }
 
@@ -148,6 +149,10 @@ unsafe extern "C" fn close_device<D: Driver>(device: *mut abi::vfio_device) {
         if let Some(bars) = migration.migration().bars() {
             bars.close();
         }
+    }
+    if let Some(log) = this.dma_log() {
+        // There need not be a log to end.
+        let _ = log.stop();
     }
     // SAFETY: Called as the `close_device` callback.
     unsafe { abi::vfio_pci_core_close_device(device) };
