@@ -7,6 +7,7 @@
 mod call;
 mod device;
 mod dirty;
+mod dma_log;
 mod mapping;
 mod migration;
 mod space;
@@ -15,6 +16,7 @@ pub use device::{
     BAR0, CONFIG, Device, FEATURE_HEADER, Info, Interrupts, IrqInfo, MSIX, REQUEST, Region,
 };
 pub use dirty::{Bitmap, DirtyTracking};
+pub use dma_log::Range;
 pub use mapping::{DmaBuffer, Mapping, PAGE, Plain};
 pub use migration::{DataFd, Flags, Precopy, State, errno_of};
 pub use space::{Access, Space};

@@ -8,6 +8,7 @@
 mod arcs;
 mod config;
 mod dirty;
+mod dma_log;
 mod edu;
 mod faults;
 mod fd_lifetime;
@@ -64,6 +65,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         passthrough::add(&mut suite, config);
         iommu::add(&mut suite, config);
         dirty::add(&mut suite, config);
+        dma_log::add(&mut suite, config);
         arcs::add(&mut suite, config);
         quiet::add(&mut suite, config);
         recovery::add(&mut suite, config);

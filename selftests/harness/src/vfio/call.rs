@@ -44,6 +44,7 @@ argument!(
     vfio::vfio_group_status,
     vfio::vfio_device_bind_iommufd,
     vfio::vfio_device_attach_iommufd_pt,
+    vfio::vfio_device_detach_iommufd_pt,
     vfio::vfio_iommu_type1_dma_map,
     vfio::vfio_iommu_type1_dma_unmap,
     vfio::vfio_precopy_info,

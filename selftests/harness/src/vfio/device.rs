@@ -192,6 +192,15 @@ impl Device {
         call::structure(self.file.as_fd(), call::vfio_request(19), &mut attach).map(drop)
     }
 
+    /// Detaches it: it reaches no memory any more.
+    pub fn detach(&mut self) -> Result<(), Errno> {
+        let mut detach = vfio::vfio_device_detach_iommufd_pt {
+            argsz: size_of::<vfio::vfio_device_detach_iommufd_pt>() as u32,
+            ..Default::default()
+        };
+        call::structure(self.file.as_fd(), call::vfio_request(20), &mut detach).map(drop)
+    }
+
     /// What it is.
     pub fn info(&self) -> Result<Info> {
         let mut info = vfio::vfio_device_info {

@@ -13,15 +13,39 @@ use super::call;
 use super::device::Device;
 use super::space::Space;
 
-/// Dirty pages of a range, as iommufd reports them.
+/// Dirty pages of a range, as the kernel reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bitmap {
     iova: u64,
+    length: u64,
     page_size: u64,
     words: Vec<u64>,
 }
 
 impl Bitmap {
+    /// A clear one for `length` bytes at `iova`.
+    pub(super) fn new(iova: u64, length: u64, page_size: u64) -> Result<Self, Errno> {
+        // Of no page size there is one bit, for requests that are to be refused.
+        let pages = length.div_ceil(page_size.max(1));
+        let words = pages.div_ceil(64);
+        Ok(Self {
+            iova,
+            length,
+            page_size,
+            words: vec![0; usize::try_from(words).map_err(|_| Errno::EINVAL)?],
+        })
+    }
+
+    /// First address, length, and page size.
+    pub(super) fn window(&self) -> (u64, u64, u64) {
+        (self.iova, self.length, self.page_size)
+    }
+
+    /// Where the kernel may set bits.
+    pub(super) fn address(&mut self) -> u64 {
+        self.words.as_mut_ptr() as u64
+    }
+
     /// Addresses of the dirty pages, ascending.
     pub fn pages(&self) -> Vec<u64> {
         let mut pages = Vec::new();
@@ -89,18 +113,16 @@ impl DirtyTracking {
     /// Reads and clears the dirty bits of a range.
     pub fn read(&self, iova: u64, length: u64, page_size: u64) -> Result<Bitmap, Errno> {
         let (iommufd, _) = self.space.iommufd().ok_or(Errno::ENOTTY)?;
-        let pages = length.div_ceil(page_size);
-        let mut words =
-            vec![0_u64; usize::try_from(pages.div_ceil(64)).map_err(|_| Errno::EINVAL)?];
+        let mut bitmap = Bitmap::new(iova, length, page_size)?;
         let mut get = iommu::iommu_hwpt_get_dirty_bitmap {
             size: size_of::<iommu::iommu_hwpt_get_dirty_bitmap>() as u32,
             hwpt_id: self.id,
             iova,
             length,
             page_size,
-            // The kernel writes one bit a page: `words` has that many. No
+            // The kernel sets one bit a page: the bitmap has that many. No
             // reference to it is used until the call returns.
-            data: words.as_mut_ptr() as u64,
+            data: bitmap.address(),
             ..Default::default()
         };
         call::structure(
@@ -108,11 +130,7 @@ impl DirtyTracking {
             call::iommufd_request(iommu::IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP),
             &mut get,
         )?;
-        Ok(Bitmap {
-            iova,
-            page_size,
-            words,
-        })
+        Ok(bitmap)
     }
 }
 
@@ -164,6 +182,7 @@ mod tests {
     fn pages_of_a_bitmap() {
         let bitmap = Bitmap {
             iova: 0x10_0000,
+            length: 128 * 4096,
             page_size: 4096,
             words: vec![0b101, 1 << 63],
         };

@@ -60,6 +60,25 @@ impl Mapping {
         Ok(Self { start, length })
     }
 
+    /// Anonymous memory in pages of `page` bytes, which the system must have reserved.
+    pub fn huge(length: usize, page: usize) -> Result<Self> {
+        let length = NonZeroUsize::new(length).context("empty mapping")?;
+        // mmap(2): the size's logarithm, at MAP_HUGE_SHIFT.
+        let size = MapFlags::from_bits_retain((page.ilog2() << 26) as i32);
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
+        let start = unsafe {
+            mmap_anonymous(
+                None,
+                length,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE | MapFlags::MAP_HUGETLB | size,
+            )
+        }
+        .context("mapping huge pages")?;
+        // INVARIANT: just mapped so; the kernel gives whole huge pages.
+        Ok(Self { start, length })
+    }
+
     /// A range of `file`.
     pub fn of_file(file: impl AsFd, offset: u64, length: usize) -> Result<Self> {
         let length = NonZeroUsize::new(length).context("empty mapping")?;
@@ -179,6 +198,18 @@ impl DmaBuffer {
         );
         Ok(Self {
             memory: Mapping::anonymous(length)?,
+            iova,
+        })
+    }
+
+    /// `length` bytes of huge pages of `page` bytes, to be mapped at `iova`.
+    pub fn huge(iova: u64, length: usize, page: usize) -> Result<Self> {
+        ensure!(
+            iova % page as u64 == 0 && length % page == 0,
+            "not whole huge pages"
+        );
+        Ok(Self {
+            memory: Mapping::huge(length, page)?,
             iova,
         })
     }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `dma_log`: what VFIO's DMA logging reports, against what the model of
+//! the device says it wrote. Needs the bench's page writer and its IOMMU.
+
+mod conservative;
+mod domains;
+mod errors;
+mod exact;
+mod large;
+mod owners;
+mod parameter;
+mod rig;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::ktap::Suite;
+
+use crate::config::Config;
+use rig::Backing;
+
+/// Hundreds of writes of an emulated device.
+const LIMIT: Duration = Duration::from_secs(180);
+
+type Test = fn(&Config, Backing) -> Result<()>;
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    let mut tests: Vec<(Backing, &'static str, Test)> = Vec::new();
+    for (name, test) in errors::TESTS {
+        tests.extend(Backing::ALL.map(|backing| (backing, name, test)));
+    }
+    for (name, test) in conservative::TESTS {
+        tests.extend([Backing::Automatic, Backing::Container].map(|backing| (backing, name, test)));
+    }
+    for list in [exact::TESTS, large::TESTS, owners::TESTS, domains::TESTS] {
+        tests.extend(
+            list.iter()
+                .map(|(name, test)| (Backing::Tracked, *name, *test)),
+        );
+    }
+    for (backing, name, test) in tests {
+        let config = Arc::clone(config);
+        suite.add_slow("dma_log", format!("rs_{backing}"), name, LIMIT, move || {
+            test(&config, backing)
+        });
+    }
+    parameter::add(suite, config);
+}
