@@ -8,6 +8,10 @@
 //! never dropped: neither START nor STOP clears any, and STOP lets the IOMMU go on
 //! setting them, since iommufd may have asked for that, too, and it cannot be
 //! known.
+//!
+//! Dirty bits are gone when their page is unmapped, but a log is not: userspace
+//! may ask for what was written to an address after it unmapped it, and QEMU
+//! does. So what is not mapped is dirty: it may have been, and been written.
 
 use crate::{
     logic::{
@@ -66,8 +70,8 @@ impl Tracked {
             .unwrap_or(false)
     }
 
-    /// Moves the dirty bits of what `ranges` have of `window` to `bitmap`. False
-    /// if the device is not attached to the domain any more.
+    /// Moves the dirty bits of what `ranges` have of `window` to `bitmap`, and sets
+    /// what is not mapped. False if the device is not attached to the domain any more.
     ///
     /// # Errors
     ///
@@ -102,12 +106,16 @@ impl Tracked {
         self.leftover.take(part, |span| bitmap.set(span));
         let mut rest = Some(part);
         while let Some(window) = rest {
-            let Some(area) = domain.area(window) else {
+            let mapped = domain
+                .area(window)
+                .and_then(|area| Some((area.span().intersection(window)?, area)));
+            let Some((inside, area)) = mapped else {
+                bitmap.set(window);
                 break;
             };
-            let Some(inside) = area.span().intersection(window) else {
-                break;
-            };
+            if let Some(unmapped) = window.below(inside) {
+                bitmap.set(unmapped);
+            }
             let parts = split(inside, area.span(), domain.page_sizes());
             if let Some(head) = parts.head {
                 self.take_pages(domain, &area, head, part, bitmap)?;
