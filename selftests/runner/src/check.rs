@@ -46,6 +46,10 @@ pub enum Stage {
     Migration,
     /// The same with a guest that uses the legacy interface of transitional VFs.
     LegacyGuest,
+    /// The same with a type1 container, where no dirty bits are.
+    Type1,
+    /// The same without DMA logging: QEMU asks iommufd for dirty pages.
+    IommufdTracking,
     /// The same with an IOMMU that loses dirty bits: the check must notice.
     NegativeControl,
 }
@@ -61,6 +65,8 @@ impl fmt::Display for Stage {
             Stage::Transitional => "L1 transitional VFs",
             Stage::Migration => "L2 live migration",
             Stage::LegacyGuest => "L2 legacy guest",
+            Stage::Type1 => "L2 with type1",
+            Stage::IommufdTracking => "L2 without DMA logging",
             Stage::NegativeControl => "L2 negative control",
         })
     }
@@ -161,7 +167,6 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(10),
             progress,
         ),
-        Stage::Migration => in_l1(setup, &["l2-migrate", "--ktap"], &[], minutes(6), progress),
         Stage::LegacyGuest => in_l1(
             setup,
             &["l2-migrate", "--ktap", "--legacy-guest"],
@@ -169,14 +174,35 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(6),
             progress,
         ),
-        Stage::NegativeControl => in_l1(
+        Stage::Migration => l2(setup, &["--expect-teller", "device"], progress),
+        Stage::Type1 => l2(
             setup,
-            &["l2-migrate", "--ktap", "--negative-control"],
-            &[],
-            minutes(6),
+            &[
+                "--container",
+                "type1",
+                "--enable-migration",
+                "auto",
+                // All memory is sent with the guest stopped.
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "device",
+            ],
             progress,
         ),
+        Stage::IommufdTracking => l2(
+            setup,
+            &["--dma-logging", "off", "--expect-teller", "iommu"],
+            progress,
+        ),
+        Stage::NegativeControl => l2(setup, &["--negative-control"], progress),
     }
+}
+
+/// One migration of a guest.
+fn l2(setup: &Setup, arguments: &[&str], progress: &mut Progress) -> Result<Counts> {
+    let command = [&["l2-migrate", "--ktap"], arguments].concat();
+    in_l1(setup, &command, &[], Duration::from_secs(360), progress)
 }
 
 /// Runs `cargo test` in the workspace and counts what it reports.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use harness::pci::Address;
-use l2::host::{Driver, Options, Report, Verdict, render, run, verdicts};
+use l2::host::{Driver, Options, Report, Tracking, Verdict, render, run, verdicts};
 use runner::paths;
 
 /// Live-migrates a guest that owns a virtio VF of the bench.
@@ -25,6 +25,8 @@ struct Arguments {
     /// Have the guest use its device by the legacy interface only.
     #[arg(long)]
     legacy_guest: bool,
+    #[command(flatten)]
+    tracking: Tracking,
     /// The physical function.
     #[arg(long, value_name = "ADDRESS", default_value = "0000:01:00.0")]
     pf: Address,
@@ -69,6 +71,7 @@ fn act(arguments: &Arguments) -> Result<bool> {
         driver: arguments.driver,
         dirty_bits_off: arguments.negative_control,
         legacy_guest: arguments.legacy_guest,
+        tracking: arguments.tracking,
         kernel: arguments.kernel.clone(),
         initrd: arguments.initrd.clone(),
         memory: arguments.memory,
@@ -99,7 +102,7 @@ fn print_ktap(report: &Report, verdicts: &[Verdict]) {
     } else if report.setting.legacy_guest {
         "l2_legacy_guest"
     } else {
-        "l2_migration"
+        report.setting.fixture
     };
     println!("KTAP version 1");
     println!("1..{}", verdicts.len());

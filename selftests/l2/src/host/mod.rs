@@ -10,6 +10,7 @@ mod qmp;
 mod render;
 mod report;
 mod scenario;
+mod tracking;
 mod verdict;
 mod vm;
 
@@ -17,4 +18,5 @@ pub use prepare::Driver;
 pub use render::render;
 pub use report::Report;
 pub use scenario::{Options, run};
+pub use tracking::{Teller, Tracking};
 pub use verdict::{Verdict, verdicts};

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use harness::pci::{Address, Function};
 use harness::{kmod, sriov};
 
+use super::tracking::Tracking;
 use crate::wire;
 
 /// The driver that the virtual functions are bound to.
@@ -39,11 +40,11 @@ pub struct Host {
 
 /// Loads modules, creates two virtual functions, binds them, and gives the
 /// physical function the peer's address.
-pub fn prepare(pf: &Address, driver: Driver) -> Result<Host> {
+pub fn prepare(pf: &Address, driver: Driver, tracking: &Tracking) -> Result<Host> {
     kmod::load_vfio_stack(true)?;
     kmod::load("kvm", "")?;
     kmod::load("kvm_amd", "")?;
-    kmod::load(driver.name(), "")?;
+    kmod::load(driver.name(), &tracking.module_parameters())?;
     let pf = Function::open(pf)?;
     let mut vfs = sriov::bring_up_bench(&pf, 2)?.into_iter();
     let mut next = || -> Result<Function> {

@@ -44,6 +44,13 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
     if let Some(migration) = &report.migration {
         write_migration(to, migration)?;
     }
+    if let Some(teller) = report.teller {
+        line(
+            to,
+            "device's dirty pages",
+            format!("told by {}", teller.name()),
+        )?;
+    }
     if let Some(end) = &report.end {
         write_traffic(to, end)?;
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::qmp::Event;
+use super::tracking::Teller;
 use crate::stats::{PageStats, TrafficStats};
 
 /// All that was measured.
@@ -16,6 +17,8 @@ pub struct Report {
     /// Seconds from starting QEMU until the guest's traffic ran.
     pub guest_up_s: Option<f64>,
     pub migration: Option<Migration>,
+    /// Who told QEMU of pages that the device wrote.
+    pub teller: Option<Teller>,
     /// The source QEMU was paused, has ended when told to, and with success.
     pub source_gone: Option<bool>,
     /// Traffic right before the migration.
@@ -44,10 +47,14 @@ pub struct Setting {
     pub guest_memory_mib: u32,
     pub source: String,
     pub target: String,
+    /// What its tests are called.
+    pub fixture: &'static str,
     /// The IOMMU model was told not to set dirty bits.
     pub dirty_bits_off: bool,
     /// The guest was told to use the legacy interface.
     pub legacy_guest: bool,
+    /// Who is to tell QEMU of pages that the device wrote, if that matters.
+    pub expected_teller: Option<Teller>,
 }
 
 /// Traffic as its two ends saw it.

@@ -17,6 +17,7 @@ use super::guest::Guest;
 use super::peer;
 use super::prepare::{self, Driver};
 use super::report::{Migration, Report, Traffic, phases};
+use super::tracking::{Tracking, teller};
 use super::verdict::CONTINUED;
 use super::vm::{Image, Vm};
 use crate::control::Command;
@@ -51,6 +52,8 @@ pub struct Options {
     pub dirty_bits_off: bool,
     /// Have the guest use the legacy interface only.
     pub legacy_guest: bool,
+    /// How QEMU reaches the device and learns of dirty pages.
+    pub tracking: Tracking,
     pub kernel: PathBuf,
     pub initrd: PathBuf,
     /// Guest memory, in MiB.
@@ -80,7 +83,7 @@ fn say(what: &str) {
 
 fn steps(options: &Options, report: &mut Report) -> Result<()> {
     say("preparing modules, virtual functions and network");
-    let host = prepare::prepare(&options.pf, options.driver)?;
+    let host = prepare::prepare(&options.pf, options.driver, &options.tracking)?;
     describe(options, &host, report)?;
     let peer = peer::listen()?;
     let image = Image {
@@ -92,6 +95,7 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
             ""
         },
         memory: options.memory,
+        tracking: options.tracking,
         logs: options.logs.clone(),
         sockets: PathBuf::from("/tmp"),
     };
@@ -124,7 +128,13 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     });
 
     say("migrating");
+    if let Some(limit) = options.tracking.downtime_limit {
+        source
+            .qmp()
+            .execute("migrate-set-parameters", json!({"downtime-limit": limit}))?;
+    }
     let migration = migrate(&mut source, &mut target)?;
+    report.teller = Some(teller(&source.output()));
     let completed = migration.status == "completed";
     let failure = migration.failure.clone().unwrap_or_default();
     report.migration = Some(migration);
@@ -180,6 +190,8 @@ fn describe(options: &Options, host: &prepare::Host, report: &mut Report) -> Res
     setting.target = host.target.address().to_string();
     setting.dirty_bits_off = options.dirty_bits_off;
     setting.legacy_guest = options.legacy_guest;
+    setting.fixture = options.tracking.fixture();
+    setting.expected_teller = options.tracking.expect_teller;
     Ok(())
 }
 

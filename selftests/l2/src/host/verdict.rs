@@ -26,6 +26,7 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
         verdict("guest_up", guest_up(report)),
         verdict("migration_completed", completed(report)),
         verdict("source_gone", source_gone(report)),
+        verdict("dirty_pages_told", dirty_pages_told(report)),
         verdict("device_state_transferred", device_state(report)),
     ];
     if report.setting.legacy_guest {
@@ -110,6 +111,18 @@ fn device_state(report: &Report) -> Result<(), String> {
     ensure(migration.device_bytes.unwrap_or(0) > 0, || {
         "QEMU transferred no device state".to_string()
     })
+}
+
+fn dirty_pages_told(report: &Report) -> Result<(), String> {
+    let teller = *reached(&report.teller, report)?;
+    match report.setting.expected_teller {
+        Some(expected) if expected != teller => Err(format!(
+            "QEMU asked {}, not {}",
+            teller.name(),
+            expected.name()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn stream_continued(report: &Report) -> Result<(), String> {
@@ -218,6 +231,7 @@ fn guest_log(report: &Report) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Teller;
     use crate::host::report::Migration;
     use crate::stats::PageStats;
 
@@ -246,6 +260,7 @@ mod tests {
                 ..Migration::default()
             }),
             source_gone: Some(true),
+            teller: Some(Teller::Device),
             before: Some(traffic(500)),
             after: Some(traffic(900)),
             end: Some(traffic(950)),
@@ -271,7 +286,7 @@ mod tests {
     #[test]
     fn each_fault_fails_its_requirement() {
         type Fault = fn(&mut Report);
-        let faults: [(Fault, &str); 10] = [
+        let faults: [(Fault, &str); 11] = [
             (|r| r.before = None, "guest_up"),
             (
                 |r| r.migration.as_mut().unwrap().status = "failed".into(),
@@ -282,6 +297,10 @@ mod tests {
                 "migration_completed",
             ),
             (|r| r.source_gone = Some(false), "source_gone"),
+            (
+                |r| r.setting.expected_teller = Some(Teller::Iommu),
+                "dirty_pages_told",
+            ),
             (
                 |r| r.migration.as_mut().unwrap().device_bytes = Some(0),
                 "device_state_transferred",

@@ -13,6 +13,7 @@ use runner::console;
 use serde_json::{Value, json};
 
 use super::qmp::Qmp;
+use super::tracking::{Container, EVENTS, Tracking};
 use crate::control;
 
 /// How long QEMU may take to end when told to.
@@ -27,6 +28,7 @@ pub struct Image {
     pub append: &'static str,
     /// Memory size, in MiB.
     pub memory: u32,
+    pub tracking: Tracking,
     /// Where logs go.
     pub logs: PathBuf,
     /// Where sockets go: a file system that can hold them.
@@ -59,6 +61,7 @@ impl Vm {
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args(arguments(image, vf))
+            .args(EVENTS.iter().flat_map(|event| ["-trace", event]))
             .arg("-name")
             .arg(name)
             .arg("-serial")
@@ -106,6 +109,11 @@ impl Vm {
     /// What the guest printed on its console while it was here.
     pub fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    }
+
+    /// What QEMU itself printed.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// What QEMU itself printed last.
@@ -158,14 +166,16 @@ fn last_words(log: &Path) -> String {
 
 /// What both machines must agree on.
 fn arguments(image: &Image, vf: &Function) -> Vec<String> {
-    let vfio: Value = json!({
+    let mut vfio: Value = json!({
         "driver": "vfio-pci",
         "id": "vf",
         "host": vf.address().to_string(),
-        "iommufd": "iommufd",
-        "enable-migration": "on",
+        "enable-migration": image.tracking.migratable(),
         "migration-events": true,
     });
+    if image.tracking.container == Container::Iommufd {
+        vfio["iommufd"] = json!("iommufd");
+    }
     [
         "-accel",
         "kvm",
