@@ -302,7 +302,7 @@ fn job(setup: &Setup, command: &[&str], timeout: Duration) -> Job {
     words.extend(to_strings(&command[1..]));
     Job {
         kernel: setup.kernel.clone(),
-        memory: "3G".to_string(),
+        memory: "4G".to_string(),
         bench: None,
         bench_arguments: Vec::new(),
         qemu_arguments: Vec::new(),

@@ -61,7 +61,7 @@ struct L1 {
     #[command(flatten)]
     common: Common,
     /// Memory of L1.
-    #[arg(long, default_value = "3G")]
+    #[arg(long, default_value = "4G")]
     memory: String,
     /// The bench program, if not the one beside this program.
     #[arg(long, value_name = "PROGRAM")]

@@ -2,7 +2,7 @@
 //! Large pages of the IOMMU's page table: one dirty bit for all of it, also for a
 //! report that asks for a part.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use harness::vfio::{DmaBuffer, Range};
@@ -28,9 +28,10 @@ const BASE: u64 = 4 * GIB;
 
 const NONE: Pages = Pages::new();
 
-/// Huge pages that are given back in the end.
+/// Huge pages; as many as there were before are left in the end.
 struct Reserved {
-    count: PathBuf,
+    path: PathBuf,
+    before: u64,
 }
 
 impl Reserved {
@@ -43,13 +44,13 @@ impl Reserved {
         if !path.exists() {
             skip!("the kernel has no pages of {size:#x} bytes");
         }
-        let own = Self { count: path };
-        pci::write(&own.count, &count.to_string())?;
-        let found: u64 = std::fs::read_to_string(&own.count)
-            .context("reading nr_hugepages")?
-            .trim()
-            .parse()
-            .context("nr_hugepages")?;
+        let before = number(&path)?;
+        let own = Self { path, before };
+        if before < count {
+            // Refused for pages that can only be had at boot.
+            let _ = pci::write(&own.path, &count.to_string());
+        }
+        let found = number(&own.path)?;
         if found < count {
             skip!("memory for {found} of {count} pages of {size:#x} bytes only");
         }
@@ -59,10 +60,18 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Err(error) = pci::write(&self.count, "0") {
+        if let Err(error) = pci::write(&self.path, &self.before.to_string()) {
             note!("huge pages stay reserved: {error:#}");
         }
     }
+}
+
+fn number(path: &Path) -> Result<u64> {
+    std::fs::read_to_string(path)
+        .context("reading nr_hugepages")?
+        .trim()
+        .parse()
+        .context("nr_hugepages")
 }
 
 /// All 4 KiB pages of the pages of size `leaf` that `written` touches.
@@ -73,15 +82,20 @@ fn leaves(written: &Pages, leaf: u64) -> Pages {
         .collect()
 }
 
+/// Gives the device pages of size `leaf`, one mapping each: several that happen to
+/// be neighbours would become one page of the IOMMU's, which has any power of two.
+fn give(log: &mut Logged, leaf: u64, count: u64) -> Result<Range> {
+    for index in 0..count {
+        let iova = BASE + index * leaf;
+        log.give(DmaBuffer::huge(iova, leaf as usize, leaf as usize)?)?;
+    }
+    Ok((BASE, count * leaf))
+}
+
 fn whole_pages(config: &Config, backing: Backing, leaf: u64, count: u64) -> Result<()> {
     let _reserved = Reserved::new(leaf, count)?;
     let mut log = Logged::open(config, backing)?;
-    log.give(DmaBuffer::huge(
-        BASE,
-        (leaf * count) as usize,
-        leaf as usize,
-    )?)?;
-    let range = (BASE, leaf * count);
+    let range = give(&mut log, leaf, count)?;
     log.start(&[range])?;
     let mut random = Random::new(6);
     for round in 0..3 {
@@ -114,8 +128,8 @@ fn one_gib(config: &Config, backing: Backing) -> Result<()> {
 fn two_large_pages(config: &Config, backing: Backing) -> Result<(Reserved, Logged, Range)> {
     let reserved = Reserved::new(MIB2, 2)?;
     let mut log = Logged::open(config, backing)?;
-    log.give(DmaBuffer::huge(BASE, 2 * MIB2 as usize, MIB2 as usize)?)?;
-    Ok((reserved, log, (BASE, 2 * MIB2)))
+    let range = give(&mut log, MIB2, 2)?;
+    Ok((reserved, log, range))
 }
 
 /// Reports that cut a page: each gets its share, however they are cut, and no
