@@ -29,6 +29,7 @@ mod round_trip;
 mod sealed;
 mod stream;
 mod torture;
+mod vmm;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         iommu::add(&mut suite, config);
         dirty::add(&mut suite, config);
         dma_log::add(&mut suite, config);
+        vmm::add(&mut suite, config);
         arcs::add(&mut suite, config);
         quiet::add(&mut suite, config);
         recovery::add(&mut suite, config);

@@ -37,6 +37,11 @@ impl PageWriter {
         }))
     }
 
+    /// Where its registers are in BAR 0.
+    pub fn offset(&self) -> usize {
+        self.base
+    }
+
     /// Has the device write the page at `iova`, and waits until it says that it did.
     /// Returns the sequence number that the page now holds.
     pub fn write(&mut self, iova: u64) -> Result<u32> {

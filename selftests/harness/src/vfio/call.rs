@@ -47,6 +47,7 @@ argument!(
     vfio::vfio_device_detach_iommufd_pt,
     vfio::vfio_iommu_type1_dma_map,
     vfio::vfio_iommu_type1_dma_unmap,
+    vfio::vfio_iommu_type1_dirty_bitmap,
     vfio::vfio_precopy_info,
     iommu::iommu_ioas_alloc,
     iommu::iommu_ioas_map,

@@ -13,7 +13,8 @@ use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
 
 use super::call;
-use super::mapping::DmaBuffer;
+use super::dirty::Bitmap;
+use super::mapping::{DmaBuffer, PAGE};
 
 /// The two ways to a VFIO device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,52 @@ impl Space {
             }
         }
         Ok(())
+    }
+
+    /// Has a container take note of what devices may have written, or not.
+    pub fn track(&self, enable: bool) -> Result<(), Errno> {
+        let Self::Container { container } = self else {
+            return Err(Errno::ENOTTY);
+        };
+        let mut dirty = vfio::vfio_iommu_type1_dirty_bitmap {
+            argsz: size_of::<vfio::vfio_iommu_type1_dirty_bitmap>() as u32,
+            flags: if enable {
+                vfio::VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+            } else {
+                vfio::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+            },
+            ..Default::default()
+        };
+        call::structure(container.as_fd(), call::vfio_request(17), &mut dirty).map(drop)
+    }
+
+    /// Like [`Self::unmap`], of a container that tracks; returns what may have been written.
+    pub fn unmap_with_bitmap(&self, iova: u64, length: u64) -> Result<Bitmap, Errno> {
+        let Self::Container { container } = self else {
+            return Err(Errno::ENOTTY);
+        };
+        let page = PAGE as u64;
+        let mut bitmap = Bitmap::new(iova, length, page)?;
+        let bytes = length.div_ceil(page).div_ceil(64) * 8;
+        // struct vfio_iommu_type1_dma_unmap, then struct vfio_bitmap.
+        let words = [
+            iova,
+            length,
+            page,
+            bytes,
+            // The kernel sets one bit a page: the bitmap has that many. No
+            // reference to it is used until the call returns.
+            bitmap.address(),
+        ];
+        let length = 8 + 8 * words.len();
+        let mut unmap = call::Words::new(length);
+        unmap.set32(0, length as u32);
+        unmap.set32(4, vfio::VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP);
+        for (index, word) in words.iter().enumerate() {
+            unmap.set(8 + 8 * index, &word.to_ne_bytes());
+        }
+        call::bytes(container.as_fd(), call::vfio_request(14), &mut unmap)?;
+        Ok(bitmap)
     }
 
     /// Puts `group` into the container, and starts type1 if it is the first.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Without dirty bits: everything is dirty, whenever somebody asks.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use harness::expect_eq;
-use harness::vfio::State;
+use harness::vfio::{DmaBuffer, PAGE, State};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, pages};
@@ -15,6 +17,9 @@ pub const TESTS: [(&str, Test); 3] = [
     ("only_the_ranges", only_the_ranges),
     ("in_pre_copy_and_stopped", states),
 ];
+
+/// What only a container can do.
+pub const CONTAINER_TESTS: [(&str, Test); 1] = [("unmapped_with_bitmap", unmapped_with_bitmap)];
 
 fn everything(config: &Config, backing: Backing) -> Result<()> {
     let mut log = Logged::open(config, backing)?;
@@ -67,4 +72,30 @@ fn states(config: &Config, backing: Backing) -> Result<()> {
     rig::recover(&log.device)?;
     expect_eq!(log.report(range)?, pages(range), "after a reset");
     Ok(())
+}
+
+/// A container tells of a mapping's pages when it is unmapped. It and the log say
+/// the same, so it does not matter which a VMM asks.
+fn unmapped_with_bitmap(config: &Config, backing: Backing) -> Result<()> {
+    let mut log = Logged::open(config, backing)?;
+    let range = (IOVA, 16 * PAGE_SIZE);
+    log.give(DmaBuffer::new(range.0, 16 * PAGE)?)?;
+    log.start(&[range])?;
+    let space = Arc::clone(log.device.space());
+    space.track(true).context("tracking by the container")?;
+    log.write(IOVA + PAGE_SIZE)?;
+    let found = space
+        .unmap_with_bitmap(range.0, range.1)
+        .context("unmapping")?;
+    expect_eq!(
+        found.pages().into_iter().collect::<Pages>(),
+        pages(range),
+        "told by the container"
+    );
+    expect_eq!(
+        log.report(range)?,
+        pages(range),
+        "told by the log afterwards"
+    );
+    space.track(false).context("tracking no more")
 }

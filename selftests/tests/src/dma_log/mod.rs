@@ -34,6 +34,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     for (name, test) in conservative::TESTS {
         tests.extend([Backing::Automatic, Backing::Container].map(|backing| (backing, name, test)));
     }
+    for (name, test) in conservative::CONTAINER_TESTS {
+        tests.push((Backing::Container, name, test));
+    }
     for list in [exact::TESTS, large::TESTS, owners::TESTS, domains::TESTS] {
         tests.extend(
             list.iter()
