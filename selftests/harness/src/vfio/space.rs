@@ -103,6 +103,11 @@ impl Space {
     /// Lets devices read and write `buffer` at its address. It must stay until
     /// unmapped or until the address space is gone; callers keep both in one place.
     pub fn map(&self, buffer: &DmaBuffer) -> Result<()> {
+        self.map_at(buffer, buffer.iova())
+    }
+
+    /// Like [`Self::map`], at another address; a buffer may be at several.
+    pub fn map_at(&self, buffer: &DmaBuffer, iova: u64) -> Result<()> {
         match self {
             Self::Iommufd { iommufd, ioas } => {
                 let mut map = iommu::iommu_ioas_map {
@@ -116,7 +121,7 @@ impl Space {
                     // accessed by volatile access.
                     user_va: buffer.address(),
                     length: buffer.len() as u64,
-                    iova: buffer.iova(),
+                    iova,
                     ..Default::default()
                 };
                 call::structure(
@@ -132,7 +137,7 @@ impl Space {
                     flags: vfio::VFIO_DMA_MAP_FLAG_READ | vfio::VFIO_DMA_MAP_FLAG_WRITE,
                     // As above.
                     vaddr: buffer.address(),
-                    iova: buffer.iova(),
+                    iova,
                     size: buffer.len() as u64,
                 };
                 call::structure(container.as_fd(), call::vfio_request(13), &mut map)

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `dirty-benchmark`: what a report of dirty pages costs by DMA logging, beside what
+//! it costs by iommufd, on the same page table and in the same run, by turns.
+//!
+//! On an emulated machine the times mean nothing and the ratios something.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use harness::control::Control;
+use harness::net::PageWriter;
+use harness::pci::{Address, Function};
+use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
+use harness::{kmod, sriov};
+
+const PAGE_SIZE: u64 = PAGE as u64;
+const GIB: u64 = 1 << 30;
+/// Where memory is for the device.
+const IOVA: u64 = 4 * GIB;
+/// Length of a mapping. All are of the same memory.
+const CHUNK: u64 = 32 << 20;
+
+/// Measures reports of dirty pages, in the bench's machine.
+#[derive(Parser)]
+#[command(name = "dirty-benchmark", version)]
+struct Arguments {
+    /// The physical function.
+    #[arg(long, value_name = "ADDRESS", default_value = "0000:01:00.0")]
+    pf: Address,
+    /// I/O addresses to report, in GiB.
+    #[arg(long, value_name = "GIB", default_value_t = 4)]
+    size: u64,
+    /// Reports of each kind, for each number of dirty pages.
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Numbers of dirty pages; the first must be 0.
+    #[arg(long, value_delimiter = ',', default_value = "0,512,4096")]
+    pages: Vec<u64>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A device attached to a page table with dirty bits. Fields are dropped in order.
+struct Subject {
+    writer: PageWriter,
+    device: Device,
+    tracking: DirtyTracking,
+    _memory: DmaBuffer,
+    length: u64,
+}
+
+impl Subject {
+    fn new(pf: &Address, length: u64) -> Result<Self> {
+        kmod::load_vfio_stack(true)?;
+        kmod::load(kmod::OURS, "")?;
+        let pf = Function::open(pf)?;
+        pf.wait_netdev()?;
+        let vf = sriov::bring_up_bench(&pf, 1)?
+            .into_iter()
+            .next()
+            .context("no virtual function")?;
+        vf.bind(kmod::OURS)?;
+        Control::find()?
+            .context("the bench's control port is missing")?
+            .dirty_bits(true)?;
+        let space = Arc::new(Space::new(Access::Cdev)?);
+        let mut device = Device::bind(&vf, &space)?;
+        let tracking = DirtyTracking::allocate(&device)?;
+        device.attach(tracking.id()).context("attaching")?;
+        let memory = DmaBuffer::new(IOVA, CHUNK as usize)?;
+        for offset in (0..length).step_by(CHUNK as usize) {
+            space.map_at(&memory, IOVA + offset)?;
+        }
+        let writer = PageWriter::of(&device)?.context("the bench has no page writer")?;
+        device
+            .start_dma_log(PAGE_SIZE, &[(IOVA, length)])
+            .context("starting the log")?;
+        Ok(Self {
+            writer,
+            device,
+            tracking,
+            _memory: memory,
+            length,
+        })
+    }
+
+    /// Has the device write `count` pages, all over the place.
+    fn write(&mut self, count: u64) -> Result<()> {
+        let distance = self.length / PAGE_SIZE / count.max(1);
+        for page in 0..count {
+            self.writer.write(IOVA + page * distance * PAGE_SIZE)?;
+        }
+        Ok(())
+    }
+
+    /// Times a report by DMA logging, or by iommufd.
+    fn report(&self, by_log: bool, expected: u64) -> Result<Duration> {
+        let start = Instant::now();
+        let bitmap = if by_log {
+            self.device.read_dma_log(IOVA, self.length, PAGE_SIZE)
+        } else {
+            self.tracking.read(IOVA, self.length, PAGE_SIZE)
+        }
+        .context("a report")?;
+        let took = start.elapsed();
+        // At least: pages that lie together may have one dirty bit.
+        let found = bitmap.pages().len() as u64;
+        ensure!(
+            found >= expected && (expected > 0 || found == 0),
+            "{found} dirty pages of {expected}"
+        );
+        Ok(took)
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(
+        arguments.pages.first() == Some(&0) && arguments.rounds > 0 && arguments.size > 0,
+        "nothing to measure"
+    );
+    let mut subject = Subject::new(&arguments.pf, arguments.size * GIB)?;
+    println!(
+        "reports of {} GiB of I/O addresses in pages of 4 KiB, {} of each kind by turns",
+        arguments.size, arguments.rounds
+    );
+    println!("median times of an emulated machine, in microseconds:");
+    println!("  dirty pages  DMA logging  iommufd  ratio");
+    let mut lines = Vec::new();
+    for count in &arguments.pages {
+        let (mut log, mut iommufd) = (Vec::new(), Vec::new());
+        // The first of each kind touches memory for the first time.
+        for round in 0..=arguments.rounds {
+            for (by_log, times) in [(true, &mut log), (false, &mut iommufd)] {
+                subject.write(*count)?;
+                let took = subject.report(by_log, *count)?;
+                if round > 0 {
+                    times.push(took);
+                }
+            }
+        }
+        let (log, iommufd) = (median(&mut log), median(&mut iommufd));
+        let (log, iommufd) = (log.as_secs_f64() * 1e6, iommufd.as_secs_f64() * 1e6);
+        println!(
+            "  {count:11}  {log:11.0}  {iommufd:7.0}  {:5.2}",
+            log / iommufd
+        );
+        lines.push((*count as f64, log, iommufd));
+    }
+    let (_, log, iommufd) = lines[0];
+    let size = arguments.size as f64;
+    println!(
+        "per GiB: {:.0} by DMA logging, {:.0} by iommufd",
+        log / size,
+        iommufd / size
+    );
+    if let Some((count, most_log, most_iommufd)) = lines.last().filter(|(count, ..)| *count > 0.0) {
+        println!(
+            "per dirty page: {:.2} by DMA logging, {:.2} by iommufd",
+            (most_log - log) / count,
+            (most_iommufd - iommufd) / count
+        );
+    }
+    subject.device.stop_dma_log().context("stopping the log")
+}
