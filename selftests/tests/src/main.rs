@@ -17,6 +17,7 @@ mod iommu;
 mod legacy;
 mod lifetimes;
 mod loading;
+mod kvm_ring;
 mod module;
 mod no_admin;
 mod observe;
@@ -68,6 +69,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         dirty::add(&mut suite, config);
         dma_log::add(&mut suite, config);
         vmm::add(&mut suite, config);
+        kvm_ring::add(&mut suite, config);
         arcs::add(&mut suite, config);
         quiet::add(&mut suite, config);
         recovery::add(&mut suite, config);

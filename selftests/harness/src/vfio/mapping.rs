@@ -202,6 +202,18 @@ impl DmaBuffer {
         })
     }
 
+    /// The first `length` bytes of `file`, to be mapped at `iova`.
+    pub fn of_file(iova: u64, file: impl AsFd, length: usize) -> Result<Self> {
+        ensure!(
+            iova % PAGE as u64 == 0 && length % PAGE == 0,
+            "not whole pages"
+        );
+        Ok(Self {
+            memory: Mapping::of_file(file, 0, length)?,
+            iova,
+        })
+    }
+
     /// `length` bytes of huge pages of `page` bytes, to be mapped at `iova`.
     pub fn huge(iova: u64, length: usize, page: usize) -> Result<Self> {
         ensure!(

@@ -7,7 +7,7 @@ use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use iommufd_bindings::iommufd as iommu;
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
@@ -103,11 +103,18 @@ impl Space {
     /// Lets devices read and write `buffer` at its address. It must stay until
     /// unmapped or until the address space is gone; callers keep both in one place.
     pub fn map(&self, buffer: &DmaBuffer) -> Result<()> {
-        self.map_at(buffer, buffer.iova())
+        self.map_part(buffer, 0, buffer.len() as u64, buffer.iova())
     }
 
-    /// Like [`Self::map`], at another address; a buffer may be at several.
-    pub fn map_at(&self, buffer: &DmaBuffer, iova: u64) -> Result<()> {
+    /// Like [`Self::map`], for `length` bytes from `offset` on, at any address; memory
+    /// may be at several.
+    pub fn map_part(&self, buffer: &DmaBuffer, offset: u64, length: u64, iova: u64) -> Result<()> {
+        ensure!(
+            offset
+                .checked_add(length)
+                .is_some_and(|end| end <= buffer.len() as u64),
+            "no such part of the memory"
+        );
         match self {
             Self::Iommufd { iommufd, ioas } => {
                 let mut map = iommu::iommu_ioas_map {
@@ -119,8 +126,8 @@ impl Space {
                     // The kernel pins the pages, so a device can never reach
                     // memory reused for something else; a `DmaBuffer` is only
                     // accessed by volatile access.
-                    user_va: buffer.address(),
-                    length: buffer.len() as u64,
+                    user_va: buffer.address() + offset,
+                    length,
                     iova,
                     ..Default::default()
                 };
@@ -136,9 +143,9 @@ impl Space {
                     argsz: size_of::<vfio::vfio_iommu_type1_dma_map>() as u32,
                     flags: vfio::VFIO_DMA_MAP_FLAG_READ | vfio::VFIO_DMA_MAP_FLAG_WRITE,
                     // As above.
-                    vaddr: buffer.address(),
+                    vaddr: buffer.address() + offset,
                     iova,
-                    size: buffer.len() as u64,
+                    size: length,
                 };
                 call::structure(container.as_fd(), call::vfio_request(13), &mut map)
                     .context("VFIO_IOMMU_MAP_DMA")?;

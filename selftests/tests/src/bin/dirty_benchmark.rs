@@ -80,7 +80,7 @@ impl Subject {
         device.attach(tracking.id()).context("attaching")?;
         let memory = DmaBuffer::new(IOVA, CHUNK as usize)?;
         for offset in (0..length).step_by(CHUNK as usize) {
-            space.map_at(&memory, IOVA + offset)?;
+            space.map_part(&memory, 0, CHUNK, IOVA + offset)?;
         }
         let writer = PageWriter::of(&device)?.context("the bench has no page writer")?;
         device

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Fixture `kvm_ring`: pages written by a vCPU, told by KVM's dirty ring, and by a
+//! device, told by DMA logging: what a migration has to merge.
+
+mod guest;
+mod merged;
+mod ring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::ktap::Suite;
+
+use crate::config::Config;
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Adds the tests.
+pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    type Test = fn() -> Result<()>;
+    let tests: [(&str, Test); 5] = [
+        ("exactly_what_was_written", ring::exact),
+        ("reset_rearms", ring::rearmed),
+        ("soft_full_and_back_pressure", ring::full),
+        ("harvested_while_running", ring::parallel),
+        ("sizes", ring::sizes),
+    ];
+    for (name, test) in tests {
+        suite.add_slow("kvm_ring", "vcpu", name, LIMIT, test);
+    }
+    let config = Arc::clone(config);
+    suite.add_slow(
+        "kvm_ring",
+        "vcpu_and_device",
+        "pre_copy",
+        LIMIT,
+        move || merged::pre_copy(&config),
+    );
+}
