@@ -150,7 +150,7 @@ mod tests {
         });
         assert_eq!(
             Cause::Stream(error).to_string(),
-            "migration stream: unknown mandatory record (tag 3, flags 0x2)"
+            "migration stream: unknown mandatory record (tag 0x3)"
         );
     }
 
