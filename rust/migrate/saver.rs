@@ -3,10 +3,11 @@
 //! The outgoing stream: what is put on it, and when.
 //!
 //! Without pre-copy it is the context of the stopped device. With pre-copy it
-//! begins with the context of the running device; what follows are changes. The specification has no way to ask what changed, so the whole
-//! context is read again and compared, and not more often than once per
-//! interval: reading it costs the device a snapshot of everything, while the
-//! guest runs, and userspace asks in a tight loop.
+//! begins with the context of the running device; what follows are changes. The
+//! specification has no way to ask what changed, so the whole context is read
+//! again and compared, and not more often than once per interval: reading it
+//! costs the device a snapshot of everything, while the guest runs, and userspace
+//! asks in a tight loop.
 
 use super::{
     context::Context,
