@@ -149,6 +149,35 @@ impl Chain {
             .sum()
     }
 
+    /// Fills `target` with what the driver gives from byte `offset` on. The caller
+    /// knows that there is enough.
+    pub fn read_at(
+        &self,
+        mem: &DmaMemory,
+        offset: u64,
+        target: &mut [u8],
+    ) -> Result<(), RingError> {
+        let mut rest = target;
+        for (addr, length) in window(&self.readable, offset, rest.len()) {
+            let (piece, tail) = rest.split_at_mut(length);
+            mem.read_slice(piece, GuestAddress(addr))?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Writes `data` from byte `offset` of the driver's room on. The caller knows
+    /// that there is enough.
+    pub fn write_at(&self, mem: &DmaMemory, offset: u64, data: &[u8]) -> Result<(), RingError> {
+        let mut rest = data;
+        for (addr, length) in window(&self.writable, offset, rest.len()) {
+            let (piece, tail) = rest.split_at(length);
+            mem.write_slice(piece, GuestAddress(addr))?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
     /// The first `limit` readable bytes.
     pub fn read(&self, mem: &DmaMemory, limit: usize) -> Result<Vec<u8>, RingError> {
         let wanted = self.readable().min(limit as u64) as usize;
@@ -174,5 +203,39 @@ impl Chain {
         }
         // A chain has at most 4 GiB, of which the header of a command is readable.
         Ok(u32::try_from(written).unwrap_or(u32::MAX))
+    }
+}
+
+/// Where the `length` bytes from `offset` on are, as far as there are so many.
+fn window(segments: &[Segment], offset: u64, length: usize) -> Vec<(u64, usize)> {
+    let (mut skip, mut wanted) = (offset, length as u64);
+    let mut places = Vec::new();
+    for segment in segments {
+        let len = u64::from(segment.len);
+        let count = len.saturating_sub(skip).min(wanted);
+        if count > 0 {
+            places.push((segment.addr + skip, count as usize));
+        }
+        skip = skip.saturating_sub(len);
+        wanted -= count;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cross_segments() {
+        let segment = |addr, len| Segment { addr, len };
+        let all = [segment(100, 10), segment(200, 0), segment(300, 5)];
+        assert_eq!(window(&all, 0, 15), [(100, 10), (300, 5)]);
+        assert_eq!(window(&all, 8, 4), [(108, 2), (300, 2)]);
+        assert_eq!(window(&all, 10, 5), [(300, 5)]);
+        assert_eq!(window(&all, 14, 1), [(304, 1)]);
+        assert_eq!(window(&all, 14, 9), [(304, 1)]);
+        assert_eq!(window(&all, 3, 0), []);
+        assert_eq!(window(&all, 99, 1), []);
     }
 }
