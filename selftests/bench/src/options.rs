@@ -4,19 +4,23 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
 
 use crate::assembly::MAX_VFS;
+use crate::virtio::blk::{self, disk};
 use crate::virtio::machine;
 
 /// Longest socket path that the kernel takes, without the final zero.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// Bytes of the disk unless told otherwise.
+const DISK_SIZE: u64 = 64 << 20;
+
 /// Longest name of a socket in the directory.
 const LONGEST_SOCKET: &str = "/control.sock";
 
-/// Emulates a virtio-net device with SR-IOV and an AMD-Vi IOMMU for QEMU over
+/// Emulates a virtio-net or virtio-blk device with SR-IOV and an AMD-Vi IOMMU for QEMU over
 /// vfio-user. See Documentation/bench.rst.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfio-bench", version)]
@@ -29,9 +33,25 @@ pub struct Options {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_VFS)))]
     pub vfs: u16,
 
-    /// Queue pairs of each function
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
-    pub queue_pairs: u16,
+    /// What all functions are
+    #[arg(long, value_enum, default_value_t = DeviceType::Net)]
+    pub device: DeviceType,
+
+    /// Queue pairs of each network function [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub queue_pairs: Option<u16>,
+
+    /// Request queues of each block function [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub blk_queues: Option<u16>,
+
+    /// Bytes of the disk, in memory, that the block functions share [default: 67108864]
+    #[arg(long, value_name = "BYTES", conflicts_with = "disk_image")]
+    pub disk_size: Option<u64>,
+
+    /// File to take as the disk instead
+    #[arg(long, value_name = "PATH")]
+    pub disk_image: Option<PathBuf>,
 
     /// Do not offer an administration virtqueue
     #[arg(long)]
@@ -57,6 +77,15 @@ pub struct Options {
     /// Slot of the root port on QEMU's root bus
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
     pub pci_slot: u8,
+}
+
+/// The device type of all functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceType {
+    /// Network devices behind one switch
+    Net,
+    /// Block devices in front of one disk
+    Blk,
 }
 
 /// Why the bench does not start. One line.
@@ -91,6 +120,7 @@ impl Options {
                 self.dir.display()
             ));
         }
+        self.check_device()?;
         if self.extra_parts > machine::MAX_EXTRA_PARTS {
             return Err(format!(
                 "--extra-parts {}: at most {}",
@@ -121,15 +151,64 @@ impl Options {
         }
     }
 
+    /// Refuses options that are about another device type.
+    fn check_device(&self) -> Result<(), String> {
+        let (type_name, others) = match self.device {
+            DeviceType::Net => (
+                "net",
+                vec![
+                    ("--blk-queues", self.blk_queues.is_some()),
+                    ("--disk-size", self.disk_size.is_some()),
+                    ("--disk-image", self.disk_image.is_some()),
+                ],
+            ),
+            DeviceType::Blk => (
+                "blk",
+                vec![
+                    ("--queue-pairs", self.queue_pairs.is_some()),
+                    ("--transitional", self.transitional),
+                    ("--no-mrg-rxbuf", self.no_mrg_rxbuf),
+                    ("--host-socket", self.host_socket.is_some()),
+                ],
+            ),
+        };
+        if let Some((option, _)) = others.iter().find(|(_, given)| *given) {
+            return Err(format!("{option}: not with --device {type_name}"));
+        }
+        match self.disk_size {
+            Some(size) if !disk::is_possible(size) => Err(format!(
+                "--disk-size {size}: whole sectors of {} bytes, up to {}",
+                disk::SECTOR,
+                disk::MAX_SIZE
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// What the device models are told.
     pub fn machine(&self) -> machine::Config {
         machine::Config {
-            queue_pairs: self.queue_pairs,
+            device: match self.device {
+                DeviceType::Net => machine::DeviceType::Net,
+                DeviceType::Blk => machine::DeviceType::Blk(self.blk()),
+            },
+            queue_pairs: self.queue_pairs.unwrap_or(1),
             admin_vq: !self.no_admin_vq,
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             extra_parts: self.extra_parts,
             host_socket: self.host_socket.clone(),
+        }
+    }
+
+    fn blk(&self) -> blk::Config {
+        let medium = match &self.disk_image {
+            Some(path) => disk::Medium::Image(path.clone()),
+            None => disk::Medium::Memory(self.disk_size.unwrap_or(DISK_SIZE)),
+        };
+        blk::Config {
+            queues: self.blk_queues.unwrap_or(1),
+            medium,
         }
     }
 }

@@ -40,6 +40,11 @@ struct PokeExtra {
 }
 
 #[derive(Deserialize)]
+struct SlowDisk {
+    delay_ms: u64,
+}
+
+#[derive(Deserialize)]
 struct Inject {
     opcode: u16,
     member: Option<u64>,
@@ -81,6 +86,7 @@ pub fn answer(world: &mut World, request: &Value) -> Option<Answer> {
         }
         "dma-writes" => dma_writes(world, request),
         "poke-extra" => poke_extra(world, request),
+        "slow-disk" => slow_disk(world, request),
         _ => return None,
     };
     Some(answer)
@@ -172,6 +178,11 @@ fn function(device: &Device, enabled: bool) -> Value {
             "rx_frames": counters.rx_frames,
             "rx_bytes": counters.rx_bytes,
             "rx_dropped": counters.rx_dropped,
+            "requests": counters.requests,
+            "failed_requests": counters.failed_requests,
+            "read_bytes": counters.read_bytes,
+            "written_bytes": counters.written_bytes,
+            "flushes": counters.flushes,
             "interrupts": counters.interrupts,
             "page_writes": counters.page_writes,
         },
@@ -252,5 +263,21 @@ fn poke_extra(world: &mut World, request: &Value) -> Answer {
     {
         true => done(),
         false => Err("beyond the extra parts".into()),
+    }
+}
+
+fn slow_disk(world: &mut World, request: &Value) -> Answer {
+    let request: SlowDisk = parse(request)?;
+    if request.delay_ms > MAX_DELAY_MS {
+        return Err(format!("at most {MAX_DELAY_MS} ms"));
+    }
+    let delay = Duration::from_millis(request.delay_ms);
+    let mut any = false;
+    for device in &mut world.devices {
+        any |= device.set_delay(delay);
+    }
+    match any {
+        true => done(),
+        false => Err("no block devices here".into()),
     }
 }

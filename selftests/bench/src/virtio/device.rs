@@ -6,9 +6,9 @@
 //! A stopped device makes no access to memory and raises no interrupt; that is
 //! checked in two places only, [`Device::run`] and [`Device::raise`]. It answers
 //! register accesses; notifications are accepted, and need not be remembered,
-//! because resuming looks at every ring. Stopping has nothing to finish: work
-//! under the machine's lock ends with all buffers taken written back and
-//! signalled.
+//! because resuming looks at every ring. Stopping first completes what the device
+//! type has taken and held back; all other work under the machine's lock ends with
+//! the buffers taken written back and signalled.
 //!
 //! After device parts were set, every ring continues from the used index in the
 //! driver's memory (see [`super::queue`]), and every queue raises its interrupt
@@ -19,6 +19,8 @@
 //!
 //! FLR, bus reset and VF disable leave STOPPED mode. A reset by the driver
 //! (device_status 0) does not: the mode belongs to the owner.
+
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -283,6 +285,7 @@ impl Device {
     }
 
     fn stop_rings(&mut self) {
+        self.kind.abandon();
         self.rings.clear();
         self.rings
             .resize_with(self.shape.queue_sizes.len(), || None);
@@ -290,6 +293,9 @@ impl Device {
 
     /// Stops or resumes; true if that changed the mode.
     pub fn set_stopped(&mut self, stopped: bool) -> bool {
+        if stopped {
+            self.finish(None);
+        }
         std::mem::replace(&mut self.stopped, stopped) != stopped
     }
 
@@ -355,6 +361,23 @@ impl Device {
         } else {
             self.counters.rx_dropped += frames.len() as u64;
         }
+    }
+
+    /// When a request that was taken is to be completed.
+    pub fn due(&self) -> Option<Instant> {
+        self.kind.due()
+    }
+
+    /// Completes the requests that are due, or all of them.
+    pub fn finish(&mut self, until: Option<Instant>) {
+        if self.kind.due().is_some() {
+            self.session(|kind, session| kind.finish(until, session).map(|()| false));
+        }
+    }
+
+    /// Makes requests take this long; false if the device type has none.
+    pub fn set_delay(&mut self, delay: Duration) -> bool {
+        self.kind.set_delay(delay)
     }
 
     fn session(

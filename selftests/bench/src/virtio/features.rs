@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Feature bits, as masks (virtio 1.4, sections 5.1.3 and 6).
+//! Feature bits, as masks (virtio 1.4, sections 5.1.3, 5.2.3 and 6).
 
 const fn bit(number: u32) -> u64 {
     1 << number
@@ -13,6 +13,13 @@ pub const NET_CTRL_RX: u64 = bit(18);
 pub const NET_CTRL_VLAN: u64 = bit(19);
 pub const NET_MQ: u64 = bit(22);
 pub const NET_CTRL_MAC_ADDR: u64 = bit(23);
+
+pub const BLK_SEG_MAX: u64 = bit(2);
+pub const BLK_BLK_SIZE: u64 = bit(6);
+pub const BLK_FLUSH: u64 = bit(9);
+pub const BLK_MQ: u64 = bit(12);
+pub const BLK_DISCARD: u64 = bit(13);
+pub const BLK_WRITE_ZEROES: u64 = bit(14);
 
 pub const RING_INDIRECT_DESC: u64 = bit(28);
 pub const RING_EVENT_IDX: u64 = bit(29);

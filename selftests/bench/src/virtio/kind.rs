@@ -3,7 +3,10 @@
 //!
 //! The transport calls a [`Kind`] with the rings and the memory of its function
 //! and never with those of another. A kind keeps no ring state of its own: a
-//! buffer taken is completed, or given back, before the call returns.
+//! buffer taken is completed, or given back, before the call returns, or at the
+//! latest when the device is stopped ([`Kind::finish`]).
+
+use std::time::{Duration, Instant};
 
 use super::chain::RingError;
 use super::parts::{Part, PartWriter, Refusal};
@@ -22,6 +25,12 @@ pub struct Counters {
     pub rx_bytes: u64,
     pub rx_dropped: u64,
     pub tx_dropped: u64,
+    /// Requests that were executed, those that failed among them.
+    pub requests: u64,
+    pub failed_requests: u64,
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    pub flushes: u64,
     pub interrupts: u64,
     pub page_writes: u64,
 }
@@ -40,6 +49,24 @@ pub struct Session<'a> {
     pub signal: Vec<u16>,
     /// The device configuration changed.
     pub config_changed: bool,
+}
+
+impl Session<'_> {
+    /// The ring of a queue, if it runs.
+    pub fn ring(&mut self, queue: u16) -> Option<&mut Ring> {
+        self.rings.get_mut(usize::from(queue))?.as_mut()
+    }
+
+    /// Signals `queue` if its driver wants to hear of what was published.
+    pub fn signal_if_wanted(&mut self, queue: u16) -> Result<(), RingError> {
+        let mem = self.mem;
+        if let Some(ring) = self.ring(queue) {
+            if ring.wants_interrupt(mem)? {
+                self.signal.push(queue);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A device type.
@@ -82,6 +109,24 @@ pub trait Kind: Send {
     /// Delivers frames that were accepted. Those without room are dropped.
     fn receive(&mut self, _frames: &[&[u8]], _session: &mut Session) -> Result<(), RingError> {
         Ok(())
+    }
+
+    /// When a buffer that was taken is to be completed.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Completes the buffers that are due at `until`, or all that were taken.
+    fn finish(&mut self, _until: Option<Instant>, _session: &mut Session) -> Result<(), RingError> {
+        Ok(())
+    }
+
+    /// Forgets the buffers that were taken: their rings are no more.
+    fn abandon(&mut self) {}
+
+    /// Makes requests take this long; false if the type has no requests.
+    fn set_delay(&mut self, _delay: Duration) -> bool {
+        false
     }
 
     /// The address that the switch is to find at this device's port.

@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::bar;
+use super::blk::disk::{self, Disk};
+use super::blk::{self, Blk, MAX_QUEUES};
 use super::control;
 use super::device::Device;
 use super::features;
 use super::host::HostSocket;
+use super::kind::Kind;
 use super::net::{MAX_PAIRS, Net};
 use super::switch::SwitchPort;
 use super::world::World;
@@ -27,17 +30,28 @@ const MAC_PREFIX: [u8; 5] = [0x52, 0x54, 0x00, 0x76, 0x66];
 /// How long the worker sleeps if it has nothing to wait for.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The device type of all functions.
+#[derive(Clone, Debug)]
+pub enum DeviceType {
+    /// Network devices behind one switch.
+    Net,
+    /// Block devices in front of one disk.
+    Blk(blk::Config),
+}
+
 /// What a machine is to be like.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Queue pairs of each function.
+    /// What all functions are.
+    pub device: DeviceType,
+    /// Queue pairs of each network function.
     pub queue_pairs: u16,
     /// Whether the PF offers an administration virtqueue.
     pub admin_vq: bool,
     /// Whether the VFs can be used by legacy drivers, with the help of the PF's
     /// administration virtqueue.
     pub transitional: bool,
-    /// Whether the functions offer mergeable receive buffers.
+    /// Whether network functions offer mergeable receive buffers.
     pub mrg_rxbuf: bool,
     /// Bytes of ballast in each function's device parts.
     pub extra_parts: usize,
@@ -48,6 +62,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            device: DeviceType::Net,
             queue_pairs: 1,
             admin_vq: true,
             transitional: false,
@@ -65,6 +80,10 @@ pub enum Error {
     NoPorts,
     #[error("{0} queue pairs: 1 to {MAX_PAIRS} are possible")]
     QueuePairs(u16),
+    #[error("{0} request queues: 1 to {MAX_QUEUES} are possible")]
+    Queues(u16),
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
     #[error("{0} bytes of extra parts: {MAX_EXTRA_PARTS} are possible")]
     ExtraParts(usize),
     #[error("host socket {0}: {1}")]
@@ -126,10 +145,22 @@ impl Machine {
                 ))
             }
         };
-        let devices = ports
-            .into_iter()
-            .enumerate()
-            .map(|(i, port)| device(&config, i, port))
+        let disk = match &config.device {
+            DeviceType::Net => None,
+            DeviceType::Blk(blk) if !(1..=MAX_QUEUES).contains(&blk.queues) => {
+                return Err(Error::Queues(blk.queues));
+            }
+            DeviceType::Blk(blk) => Some((Arc::new(Disk::open(&blk.medium)?), blk.queues)),
+        };
+        let kind = |index| -> Box<dyn Kind> {
+            match &disk {
+                Some((disk, queues)) => Box::new(Blk::new(disk.clone(), *queues)),
+                None => Box::new(net(&config, index)),
+            }
+        };
+        let devices = (0..)
+            .zip(ports)
+            .map(|(index, port)| device(&config, index, port, kind(index)))
             .collect();
         let shared = Arc::new(Shared {
             world: Mutex::new(World::new(devices, host.clone(), config.transitional)),
@@ -197,10 +228,14 @@ impl Drop for Machine {
     }
 }
 
-fn device(config: &Config, index: usize, port: PortRef) -> Device {
+fn net(config: &Config, index: usize) -> Net {
     let [a, b, c, d, e] = MAC_PREFIX;
     // There are at most eight functions without ARI.
     let mac = [a, b, c, d, e, index as u8];
+    Net::new(mac, config.queue_pairs, config.mrg_rxbuf)
+}
+
+fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> Device {
     let (name, owner) = match index {
         0 => ("pf".to_string(), features::SR_IOV),
         vf => (format!("vf{vf}"), 0),
@@ -211,11 +246,10 @@ fn device(config: &Config, index: usize, port: PortRef) -> Device {
     } else {
         0
     };
-    let net = Box::new(Net::new(mac, config.queue_pairs, config.mrg_rxbuf));
     Device::new(
         name,
         port,
-        net,
+        kind,
         features::TRANSPORT | owner | admin,
         transitional,
         config.extra_parts,

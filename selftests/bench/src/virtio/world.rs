@@ -274,8 +274,11 @@ impl World {
         }
     }
 
-    /// Completes the parked commands whose time has come.
+    /// Completes the parked commands and the requests whose time has come.
     pub fn complete_due(&mut self, now: Instant) {
+        for device in &mut self.devices {
+            device.finish(Some(now));
+        }
         let is_due = |parked: &Parked| parked.due.is_some_and(|due| due <= now);
         let (due, rest) = std::mem::take(&mut self.parked)
             .into_iter()
@@ -305,7 +308,9 @@ impl World {
 
     /// How long nothing will be due.
     pub fn idle(&self, now: Instant) -> Option<Duration> {
-        let next = self.parked.iter().filter_map(|parked| parked.due).min()?;
+        let commands = self.parked.iter().filter_map(|parked| parked.due);
+        let requests = self.devices.iter().filter_map(Device::due);
+        let next = commands.chain(requests).min()?;
         Some(next.saturating_duration_since(now))
     }
 }

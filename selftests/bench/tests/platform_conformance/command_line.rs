@@ -37,6 +37,7 @@ fn impossible_options_are_refused() {
     for (option, values) in [
         ("--vfs", &["0", "8", "-1", "many"][..]),
         ("--queue-pairs", &["0", "9"]),
+        ("--device", &["fridge"]),
         ("--pci-slot", &["0", "30"]),
         ("--extra-parts", &["-1", "99999999999", "x"]),
     ] {
@@ -52,6 +53,57 @@ fn impossible_options_are_refused() {
     refuses(&["--dir", path, "--host-socket"], "--host-socket");
     refuses(&[], "--dir");
     assert_eq!(std::fs::read_dir(dir.path()).expect("directory").count(), 0);
+}
+
+#[test]
+fn options_of_the_other_device_type_are_refused() {
+    let dir = TempDir::new();
+    let path = dir.path().to_str().expect("text");
+    for (device, option) in [
+        ("blk", "--queue-pairs=1"),
+        ("blk", "--transitional"),
+        ("blk", "--no-mrg-rxbuf"),
+        ("blk", "--host-socket=host.sock"),
+        ("net", "--blk-queues=1"),
+        ("net", "--disk-size=512"),
+        ("net", "--disk-image=disk"),
+    ] {
+        let name = option.split('=').next().expect("a name");
+        refuses(&["--dir", path, "--device", device, option], name);
+    }
+    for option in [
+        "--blk-queues=0",
+        "--blk-queues=9",
+        "--disk-size=0",
+        "--disk-size=700",
+        "--disk-size=2199023255552",
+    ] {
+        let name = option.split('=').next().expect("a name");
+        refuses(&["--dir", path, "--device", "blk", option], name);
+    }
+    let both = ["--disk-size=512", "--disk-image=disk"];
+    refuses(
+        &["--dir", path, "--device", "blk", both[0], both[1]],
+        "--disk-image",
+    );
+}
+
+#[test]
+fn a_disk_image_is_taken_if_it_can_be_one() {
+    let dir = TempDir::new();
+    let image = dir.path().join("image");
+    let image_text = image.to_str().expect("text");
+    let arguments = ["--device", "blk", "--disk-image", image_text];
+    let path = ["--dir", dir.path().to_str().expect("text")];
+    let missing = run(&[&path[..], &arguments[..]].concat());
+    assert_eq!(missing.status.code(), Some(1));
+    std::fs::write(&image, [0; 513]).expect("image");
+    let odd = run(&[&path[..], &arguments[..]].concat());
+    assert_eq!(odd.status.code(), Some(1));
+    assert_eq!(std::fs::read(&image).expect("image").len(), 513);
+    std::fs::write(&image, [0; 1024]).expect("image");
+    let child = start(dir.path(), &arguments);
+    shut_down(dir.path(), child);
 }
 
 #[test]
@@ -106,6 +158,8 @@ fn help_is_no_error() {
         "--queue-pairs",
         "--no-admin-vq",
         "--extra-parts",
+        "--device",
+        "--disk-size",
     ] {
         assert!(text.contains(option), "{option}");
     }

@@ -6,6 +6,8 @@
 //! mistake in the model's does not hide itself.
 
 mod admin;
+mod blk;
+mod blk_migration;
 mod concurrency;
 mod control_queue;
 mod driver;

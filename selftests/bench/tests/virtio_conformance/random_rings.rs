@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use crate::blk;
 use crate::driver::{Driver, frame};
 use crate::rig::{MEMORY, Rig};
 use crate::wire::*;
@@ -53,6 +54,31 @@ fn garbage() -> impl Strategy<Value = Garbage> {
         })
 }
 
+/// Has `bad` find all that in its rings.
+fn misbehave(bad: &mut Driver, all: Vec<Garbage>) {
+    for garbage in all {
+        let Garbage {
+            queue,
+            table,
+            heads,
+            avail_idx,
+            memory,
+        } = garbage;
+        for (slot, desc) in (0..).zip(&memory) {
+            bad.write_desc_at(0x100_0000, slot, *desc);
+        }
+        for (slot, desc) in (0..).zip(&table) {
+            bad.write_desc(queue, slot, *desc);
+        }
+        let avail = bad.queues[usize::from(queue)].avail;
+        for (slot, head) in (0u64..).zip(&heads) {
+            bad.rig.write(avail + 4 + 2 * slot, &head.to_le_bytes());
+        }
+        bad.rig.write(avail + 2, &avail_idx.to_le_bytes());
+        bad.kick(queue);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -62,20 +88,7 @@ proptest! {
         // The one that misbehaves is the PF, which has all kinds of queues.
         let mut bad = Driver::up(&rig, 0, 0);
         bad.linux_admin_setup();
-        for Garbage { queue, table, heads, avail_idx, memory } in all {
-            for (slot, desc) in (0..).zip(&memory) {
-                bad.write_desc_at(0x100_0000, slot, *desc);
-            }
-            for (slot, desc) in (0..).zip(&table) {
-                bad.write_desc(queue, slot, *desc);
-            }
-            let avail = bad.queues[usize::from(queue)].avail;
-            for (slot, head) in (0u64..).zip(&heads) {
-                rig.write(avail + 4 + 2 * slot, &head.to_le_bytes());
-            }
-            rig.write(avail + 2, &avail_idx.to_le_bytes());
-            bad.kick(queue);
-        }
+        misbehave(&mut bad, all);
         // Two VFs talk, the PF can be reset.
         let mut one = Driver::up(&rig, 1, 0);
         let mut two = Driver::up(&rig, 2, 0);
@@ -90,5 +103,18 @@ proptest! {
         let mut again = Driver::up(&rig, 0, 0);
         again.linux_admin_setup();
         prop_assert_eq!(again.set_mode(1, STOPPED), S_OK);
+    }
+
+    #[test]
+    fn nor_are_those_at_the_same_disk(all in prop::collection::vec(garbage(), 1..4)) {
+        // The PF's four queues: three for requests and the administration's.
+        let rig = blk::rig(3, 1);
+        let mut bad = Driver::up(&rig, 0, 0);
+        bad.linux_admin_setup();
+        misbehave(&mut bad, all);
+        let mut vf = Driver::up(&rig, 1, 0);
+        let data = blk::pattern(1, 2);
+        prop_assert_eq!(blk::write(&mut vf, 0, &data), BLK_S_OK);
+        prop_assert_eq!(blk::read(&mut vf, 0, 2), data);
     }
 }

@@ -89,6 +89,26 @@ pub const CTRL_ANNOUNCE: u8 = 3;
 pub const CTRL_MQ: u8 = 4;
 pub const CTRL_MQ_VQ_PAIRS_SET: u8 = 0;
 
+// 5.2.3 Block feature bits, 5.2.6 requests
+pub const F_BLK_SEG_MAX: u64 = 1 << 2;
+pub const F_BLK_BLK_SIZE: u64 = 1 << 6;
+pub const F_BLK_FLUSH: u64 = 1 << 9;
+pub const F_BLK_MQ: u64 = 1 << 12;
+pub const F_BLK_DISCARD: u64 = 1 << 13;
+pub const F_BLK_WRITE_ZEROES: u64 = 1 << 14;
+pub const BLK_T_IN: u32 = 0;
+pub const BLK_T_OUT: u32 = 1;
+pub const BLK_T_FLUSH: u32 = 4;
+pub const BLK_T_GET_ID: u32 = 8;
+pub const BLK_T_DISCARD: u32 = 11;
+pub const BLK_T_WRITE_ZEROES: u32 = 13;
+pub const BLK_S_OK: u8 = 0;
+pub const BLK_S_IOERR: u8 = 1;
+pub const BLK_S_UNSUPP: u8 = 2;
+pub const BLK_ID_BYTES: u32 = 20;
+pub const BLK_UNMAP: u32 = 1;
+pub const SECTOR: usize = 512;
+
 // 2.12 Group administration commands
 pub const GROUP_SELF: u16 = 0;
 pub const GROUP_SRIOV: u16 = 1;
