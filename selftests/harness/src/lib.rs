@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What every program that drives the host under test shares: the kernel's view
 //! of PCI functions (sysfs), modules, the bench's control socket, VFIO and
-//! iommufd clients, a userspace virtio-net driver, and a KTAP test runner.
+//! iommufd clients, userspace virtio drivers, and a KTAP test runner.
 
 pub mod control;
 pub mod debugfs;
@@ -13,4 +13,5 @@ pub mod pci;
 pub mod sriov;
 pub mod tracefs;
 pub mod vfio;
+pub mod virtio;
 pub mod wait;

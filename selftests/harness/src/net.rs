@@ -7,15 +7,12 @@
 
 mod driver;
 mod frame;
-mod layout;
 mod legacy;
 mod page_writer;
 mod peer;
-mod ring;
 
 pub use driver::{FRAME_LIMIT, NetDriver, RX_VECTOR, TX_VECTOR};
 pub use frame::{Frame, Mac, Sequence, mac_from_text};
-pub use layout::{Layout, Window, common};
 pub use legacy::{Io, LegacyDriver, register};
 pub use page_writer::PageWriter;
 pub use peer::Peer;

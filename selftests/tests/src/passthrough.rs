@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use harness::ktap::Suite;
-use harness::net::{Layout, RX_VECTOR, TX_VECTOR, common};
+use harness::net::{RX_VECTOR, TX_VECTOR};
 use harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, REQUEST, Region};
+use harness::virtio::{Layout, common};
 use harness::{expect, expect_eq};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::frame::{Frame, Mac};
-use super::layout::{Layout, Window, common};
-use super::ring::{Part, RING_BYTES, Ring};
-use crate::vfio::{Device, DmaBuffer, Mapping, PAGE};
+use crate::vfio::{Device, DmaBuffer, PAGE};
+use crate::virtio::{F_ACCESS_PLATFORM, F_VERSION_1, NO_VECTOR, Part, RING_BYTES, Registers, Ring};
 use crate::wait::{self, PATIENCE};
 
 /// MSI-X vector of the receive queue.
@@ -17,7 +16,6 @@ pub const RX_VECTOR: u16 = 1;
 /// MSI-X vector of the transmit queue.
 pub const TX_VECTOR: u16 = 2;
 const CONFIG_VECTOR: u16 = 0;
-const NO_VECTOR: u16 = 0xffff;
 
 /// Longest frame.
 pub const FRAME_LIMIT: usize = 1514;
@@ -35,15 +33,8 @@ const F_MRG_RXBUF: u64 = 1 << 15;
 const F_CTRL_VQ: u64 = 1 << 17;
 const F_CTRL_RX: u64 = 1 << 18;
 const F_CTRL_MAC_ADDR: u64 = 1 << 23;
-const F_VERSION_1: u64 = 1 << 32;
-const F_ACCESS_PLATFORM: u64 = 1 << 33;
 const WANTED: u64 =
     F_MAC | F_MRG_RXBUF | F_CTRL_VQ | F_CTRL_RX | F_CTRL_MAC_ADDR | F_VERSION_1 | F_ACCESS_PLATFORM;
-
-const ACKNOWLEDGE: u8 = 1;
-const DRIVER: u8 = 2;
-const DRIVER_OK: u8 = 4;
-const FEATURES_OK: u8 = 8;
 
 const CTRL_MAC: u8 = 1;
 const CTRL_MAC_TABLE_SET: u8 = 0;
@@ -60,8 +51,7 @@ const END: usize = TX_BUFFERS + SLOT * RING_SIZE as usize;
 
 /// A running virtio-net driver.
 pub struct NetDriver {
-    bar: Mapping,
-    layout: Layout,
+    registers: Registers,
     memory: Rc<DmaBuffer>,
     rx: Ring,
     tx: Ring,
@@ -81,26 +71,13 @@ impl NetDriver {
             memory.len() >= Self::MEMORY,
             "too little memory for the driver"
         );
-        let layout = Layout::of(device)?;
-        let windows = [Some(layout.common), Some(layout.notify), layout.device];
-        let registers = u32::from(layout.common.bar);
-        ensure!(
-            windows
-                .iter()
-                .flatten()
-                .all(|window| u32::from(window.bar) == registers),
-            "registers in several BARs"
-        );
-        device.enable_bus_master()?;
-        let bar = device.map_region(registers)?;
         let mut driver = Self {
             rx: Ring::new(&memory, RX_RING, RING_SIZE, 1),
             tx: Ring::new(&memory, TX_RING, RING_SIZE, 1),
             control: None,
             free: (0..RING_SIZE).collect(),
             mac: [0; 6],
-            bar,
-            layout,
+            registers: Registers::of(device)?,
             memory,
         };
         driver.initialize()?;
@@ -108,40 +85,20 @@ impl NetDriver {
     }
 
     fn initialize(&mut self) -> Result<()> {
-        self.set_status(0);
-        wait::until("device status 0 after reset", PATIENCE, || {
-            Ok((self.status() == 0).then_some(()))
-        })?;
-        self.set_status(ACKNOWLEDGE);
-        self.set_status(ACKNOWLEDGE | DRIVER);
-        let features = self.device_features() & WANTED;
-        ensure!(features & F_VERSION_1 != 0, "the device is no modern one");
-        self.set_driver_features(features);
-        let ready = ACKNOWLEDGE | DRIVER | FEATURES_OK;
-        self.set_status(ready);
-        ensure!(
-            self.status() & FEATURES_OK != 0,
-            "the device refuses features {features:#x}"
-        );
-
-        self.mac = self.device_mac()?;
-        self.bar
-            .write(self.common(common::CONFIG_MSIX_VECTOR), CONFIG_VECTOR);
-        let addresses = self.rx.addresses(&self.memory);
-        self.set_up_queue(RX, self.rx.size(), RX_VECTOR, addresses)?;
-        let addresses = self.tx.addresses(&self.memory);
-        self.set_up_queue(TX, self.tx.size(), TX_VECTOR, addresses)?;
+        let features = self.registers.negotiate(WANTED)?;
+        self.registers.device_config(&mut self.mac)?;
+        self.registers.set_config_vector(CONFIG_VECTOR);
+        self.registers
+            .set_up_queue(RX, &self.rx, &self.memory, RX_VECTOR)?;
+        self.registers
+            .set_up_queue(TX, &self.tx, &self.memory, TX_VECTOR)?;
         if features & F_CTRL_VQ != 0 {
             let ring = Ring::new(&self.memory, CONTROL_RING, RING_SIZE, 4);
-            self.set_up_queue(
-                CONTROL,
-                ring.size(),
-                NO_VECTOR,
-                ring.addresses(&self.memory),
-            )?;
+            self.registers
+                .set_up_queue(CONTROL, &ring, &self.memory, NO_VECTOR)?;
             self.control = Some(ring);
         }
-        self.set_status(ready | DRIVER_OK);
+        self.registers.drive();
         for slot in 0..self.rx.slots() {
             self.post_receive(slot);
         }
@@ -149,41 +106,9 @@ impl NetDriver {
         Ok(())
     }
 
-    fn set_up_queue(
-        &self,
-        queue: u16,
-        size: u16,
-        vector: u16,
-        [desc, driver, device]: [u64; 3],
-    ) -> Result<()> {
-        self.select(queue);
-        let limit: u16 = self.bar.read(self.common(common::QUEUE_SIZE));
-        ensure!(
-            limit >= size,
-            "queue {queue} has room for {limit} descriptors only"
-        );
-        self.bar.write(self.common(common::QUEUE_SIZE), size);
-        self.bar
-            .write(self.common(common::QUEUE_MSIX_VECTOR), vector);
-        let found: u16 = self.bar.read(self.common(common::QUEUE_MSIX_VECTOR));
-        ensure!(
-            found == vector,
-            "queue {queue} does not take vector {vector}"
-        );
-        self.write64(common::QUEUE_DESC, desc);
-        self.write64(common::QUEUE_DRIVER, driver);
-        self.write64(common::QUEUE_DEVICE, device);
-        self.bar.write(self.common(common::QUEUE_ENABLE), 1_u16);
-        Ok(())
-    }
-
     /// Goes on with another function, to which the first one's state was moved.
     pub fn move_to(&mut self, device: &Device) -> Result<()> {
-        ensure!(
-            Layout::of(device)? == self.layout,
-            "the two functions differ in layout"
-        );
-        device.map_region_over(u32::from(self.layout.common.bar), &mut self.bar)?;
+        self.registers.move_to(device)?;
         // What was made available in between has been announced to nobody.
         self.notify(RX);
         self.notify(TX);
@@ -333,63 +258,12 @@ impl NetDriver {
         self.rx.post(&self.memory, slot, &[part]);
     }
 
-    /// Announces new buffers of a queue.
     fn notify(&self, queue: u16) {
-        self.select(queue);
-        let factor: u16 = self.bar.read(self.common(common::QUEUE_NOTIFY_OFF));
-        let at = self.layout.notify.offset + usize::from(factor) * self.layout.notify_multiplier;
-        self.bar.write(at, queue);
+        self.registers.notify(queue);
     }
 
     /// Device status register.
     pub fn status(&self) -> u8 {
-        self.bar.read(self.common(common::DEVICE_STATUS))
-    }
-
-    fn set_status(&self, status: u8) {
-        self.bar.write(self.common(common::DEVICE_STATUS), status);
-    }
-
-    fn device_features(&self) -> u64 {
-        (0..2_u32)
-            .map(|half| {
-                self.bar
-                    .write(self.common(common::DEVICE_FEATURE_SELECT), half);
-                let bits: u32 = self.bar.read(self.common(common::DEVICE_FEATURE));
-                u64::from(bits) << (32 * half)
-            })
-            .sum()
-    }
-
-    fn set_driver_features(&self, features: u64) {
-        for half in 0..2_u32 {
-            self.bar
-                .write(self.common(common::DRIVER_FEATURE_SELECT), half);
-            self.bar.write(
-                self.common(common::DRIVER_FEATURE),
-                (features >> (32 * half)) as u32,
-            );
-        }
-    }
-
-    fn device_mac(&self) -> Result<Mac> {
-        let Window { offset, .. } = self.layout.device.context("no device configuration")?;
-        let mut mac = [0; 6];
-        self.bar.load(offset, &mut mac);
-        Ok(mac)
-    }
-
-    fn select(&self, queue: u16) {
-        self.bar.write(self.common(common::QUEUE_SELECT), queue);
-    }
-
-    fn write64(&self, register: usize, value: u64) {
-        self.bar.write(self.common(register), value as u32);
-        self.bar
-            .write(self.common(register) + 4, (value >> 32) as u32);
-    }
-
-    fn common(&self, register: usize) -> usize {
-        self.layout.common.offset + register
+        self.registers.status()
     }
 }

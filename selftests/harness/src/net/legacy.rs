@@ -11,9 +11,9 @@ use nix::errno::Errno;
 
 use super::driver::{FRAME_LIMIT, RX_VECTOR, TX_VECTOR};
 use super::frame::{Frame, Mac};
-use super::ring::{Part, RING_BYTES, Ring};
 use crate::pci::COMMAND;
 use crate::vfio::{BAR0, CONFIG, Device, DmaBuffer, PAGE};
+use crate::virtio::{Part, RING_BYTES, Ring};
 use crate::wait::{self, PATIENCE};
 
 /// Offsets of the registers.

@@ -4,8 +4,8 @@
 
 use anyhow::{Context, Result};
 
-use super::layout::Layout;
 use crate::vfio::{Device, DmaBuffer, Mapping, PAGE};
+use crate::virtio::Layout;
 use crate::wait::{self, PATIENCE};
 
 const ADDRESS: usize = 0x00;
@@ -37,7 +37,7 @@ impl PageWriter {
         }))
     }
 
-    /// Where its registers are in BAR 0.
+    /// Where its registers are in their BAR.
     pub fn offset(&self) -> usize {
         self.base
     }
