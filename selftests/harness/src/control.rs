@@ -53,6 +53,12 @@ pub struct Counters {
     pub rx_frames: u64,
     pub rx_bytes: u64,
     pub rx_dropped: u64,
+    /// Block requests, those that failed among them.
+    pub requests: u64,
+    pub failed_requests: u64,
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    pub flushes: u64,
     pub interrupts: u64,
     pub page_writes: u64,
 }
@@ -310,6 +316,12 @@ impl Control {
     /// Lets silenced commands complete.
     pub fn release(&mut self) -> Result<()> {
         self.request(&json!({"cmd": "release"})).map(drop)
+    }
+
+    /// Makes block requests take this long from now on.
+    pub fn slow_disk(&mut self, delay_ms: u64) -> Result<()> {
+        self.request(&json!({"cmd": "slow-disk", "delay_ms": delay_ms}))
+            .map(drop)
     }
 
     /// Removes pending injections.

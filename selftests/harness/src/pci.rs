@@ -220,16 +220,26 @@ impl Function {
             .context("sriov_numvfs")
     }
 
-    /// Network interfaces of the driver bound to it (virtio_net puts one level between).
+    /// Network interfaces of the driver bound to it.
     pub fn netdevs(&self) -> Vec<String> {
+        self.class_devices("net")
+    }
+
+    /// Disks of the driver bound to it.
+    pub fn disks(&self) -> Vec<String> {
+        self.class_devices("block")
+    }
+
+    /// Devices of a class (virtio drivers put one level between).
+    fn class_devices(&self, class: &str) -> Vec<String> {
         let mut found = Vec::new();
-        let mut directories = vec![self.path().join("net")];
+        let mut directories = vec![self.path().join(class)];
         if let Ok(entries) = fs::read_dir(self.path()) {
             directories.extend(
                 entries
                     .flatten()
                     .filter(|entry| entry.file_name().to_string_lossy().starts_with("virtio"))
-                    .map(|entry| entry.path().join("net")),
+                    .map(|entry| entry.path().join(class)),
             );
         }
         for directory in directories {
@@ -251,6 +261,13 @@ impl Function {
             PATIENCE,
             || Ok(self.netdevs().into_iter().next()),
         )
+    }
+
+    /// Waits for the first disk.
+    pub fn wait_disk(&self) -> Result<String> {
+        wait::until(&format!("{}: a disk", self.address), PATIENCE, || {
+            Ok(self.disks().into_iter().next())
+        })
     }
 
     /// Its address ranges, in the order of the `resource` file (base address registers first).

@@ -42,6 +42,8 @@ pub enum Stage {
     Sample,
     /// Transitional VFs, with legacy drivers.
     Transitional,
+    /// The module and the C driver on block functions.
+    Blk,
     /// Live migration of a guest.
     Migration,
     /// The same with a guest that uses the legacy interface of transitional VFs.
@@ -63,6 +65,7 @@ impl fmt::Display for Stage {
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
             Stage::Transitional => "L1 transitional VFs",
+            Stage::Blk => "L1 block functions",
             Stage::Migration => "L2 live migration",
             Stage::LegacyGuest => "L2 legacy guest",
             Stage::Type1 => "L2 with type1",
@@ -165,6 +168,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &["vvp-selftests", "--bench", "--transitional"],
             &["--transitional"],
             minutes(10),
+            progress,
+        ),
+        Stage::Blk => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--device", "blk"],
+            &["--device", "blk"],
+            minutes(5),
             progress,
         ),
         Stage::LegacyGuest => in_l1(

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use harness::control::Control;
 use harness::pci::{Address, Function};
 use harness::{kmod, skip, sriov};
@@ -44,6 +44,9 @@ pub struct Arguments {
     /// The virtual functions are transitional devices
     #[arg(long, env = "VVP_TRANSITIONAL", value_parser = clap::builder::FalseyValueParser::new())]
     transitional: bool,
+    /// What the functions are
+    #[arg(long, env = "VVP_DEVICE", value_enum, default_value_t = DeviceType::Net)]
+    device: DeviceType,
     /// Print the names of the tests and do nothing
     #[arg(long)]
     pub list: bool,
@@ -60,6 +63,15 @@ impl Arguments {
     pub fn filters(&self) -> Vec<String> {
         self.filter.iter().chain(&self.texts).cloned().collect()
     }
+}
+
+/// The virtio device type of the functions under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceType {
+    /// Network
+    Net,
+    /// Block
+    Blk,
 }
 
 /// The drivers that tests bind.
@@ -99,6 +111,8 @@ pub struct Config {
     pub edu: bool,
     /// A legacy driver can use the functions.
     pub transitional: bool,
+    /// What the functions are.
+    pub device: DeviceType,
 }
 
 impl Config {
@@ -113,6 +127,7 @@ impl Config {
             no_admin: arguments.no_admin,
             edu: arguments.edu,
             transitional: arguments.transitional,
+            device: arguments.device,
         })
     }
 
@@ -122,7 +137,10 @@ impl Config {
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.
-            pf.wait_netdev()?;
+            match self.device {
+                DeviceType::Net => pf.wait_netdev()?,
+                DeviceType::Blk => pf.wait_disk()?,
+            };
             sriov::bring_up_bench(&pf, BENCH_VFS)?;
         }
         Ok(())
@@ -209,14 +227,23 @@ impl Config {
 
     /// Skips unless `function` is a network function.
     pub fn require_net(&self, function: &Function) -> Result<()> {
+        self.require(function, 0x1041, "network")
+    }
+
+    /// Skips unless `function` is a block function.
+    pub fn require_blk(&self, function: &Function) -> Result<()> {
+        self.require(function, 0x1042, "block")
+    }
+
+    fn require(&self, function: &Function, id: u16, name: &str) -> Result<()> {
         let (vendor, device) = function.ids()?;
         ensure!(
             vendor == 0x1af4,
             "{} is no virtio function",
             function.address()
         );
-        if device != 0x1041 {
-            skip!("{} is no virtio network function", function.address());
+        if device != id {
+            skip!("{} is no virtio {name} function", function.address());
         }
         Ok(())
     }

@@ -6,8 +6,10 @@
 //! Output is KTAP; the exit status is kselftest's.
 
 mod arcs;
+mod blk;
 mod config;
 mod dirty;
+mod disk_rig;
 mod dma_log;
 mod edu;
 mod faults;
@@ -38,7 +40,7 @@ use std::sync::Arc;
 use clap::Parser;
 use harness::ktap::{self, Suite};
 
-use config::{Arguments, Config};
+use config::{Arguments, Config, DeviceType};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -56,6 +58,8 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     let mut suite = Suite::default();
     if config.edu {
         edu::add(&mut suite);
+    } else if config.device == DeviceType::Blk {
+        blk::add(&mut suite, config);
     } else if config.no_admin {
         no_admin::add(&mut suite, config);
     } else if config.transitional {

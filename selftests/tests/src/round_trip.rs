@@ -19,11 +19,21 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// How the source is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub enum Mode {
     /// All at once, from the stopped device.
     StopCopy,
     /// First while it runs, then the rest.
     PreCopy,
+}
+
+impl Mode {
+    /// As it appears in the names of tests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StopCopy => "stop_copy",
+            Self::PreCopy => "pre_copy",
+        }
+    }
 }
 
 /// Adds the tests.
@@ -46,15 +56,11 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         (Rs, C, PreCopy, Cdev),
     ];
     for (from, to, mode, access) in cases {
-        let name = match mode {
-            StopCopy => "stop_copy",
-            PreCopy => "pre_copy",
-        };
         let config = Arc::clone(config);
         suite.add_slow(
             "round_trip",
             format!("{from}_to_{to}_{access}"),
-            name,
+            mode.name(),
             LIMIT,
             move || round_trip(&config, from, to, mode, access),
         );
@@ -69,7 +75,8 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     );
 }
 
-fn save(source: &Device, mode: Mode) -> Result<Vec<u8>> {
+/// Reads the whole state of `source`, which ends in STOP_COPY.
+pub fn save(source: &Device, mode: Mode) -> Result<Vec<u8>> {
     match mode {
         Mode::StopCopy => rig::save(source),
         Mode::PreCopy => {
@@ -87,7 +94,7 @@ fn save(source: &Device, mode: Mode) -> Result<Vec<u8>> {
 }
 
 /// What the bench says of both functions must be the same.
-fn compare_parts(config: &Config, source: &Function, target: &Function) -> Result<()> {
+pub fn compare_parts(config: &Config, source: &Function, target: &Function) -> Result<()> {
     let mut control: Control = config.control()?;
     let (from, to) = (config.bench_name(source)?, config.bench_name(target)?);
     let (sent, received) = (control.parts(&from)?, control.parts(&to)?);

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A virtio-blk driver in userspace, over a VFIO device, that can be carried from
+//! one virtual function to another, and data that say where they belong.
+
+mod driver;
+mod pattern;
+
+pub use driver::{BlkDriver, REQUEST_VECTOR, SECTORS_LIMIT};
+pub use pattern::{SECTOR, check, fill};
