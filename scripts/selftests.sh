@@ -25,11 +25,11 @@ guest() {
 		cd /src/selftests
 		export CARGO_TARGET_DIR=$1 RUSTFLAGS="-C target-feature=+crt-static"
 		cargo build --locked -p l2 --bin l2-guest --no-default-features --target "$2"
-		mkdir -p /cache/l2/root.tmp
-		strip -o /cache/l2/root.tmp/init "$1/$2/debug/l2-guest"
-		(cd /cache/l2/root.tmp && echo init | cpio --quiet -o -H newc | gzip -1) >/cache/l2/initrd.tmp
-		mv /cache/l2/initrd.tmp /cache/l2/initrd.gz
-		rm -r /cache/l2/root.tmp' guest "$TARGET" "$GUEST"
+		mkdir -p "$1/l2/root.tmp"
+		strip -o "$1/l2/root.tmp/init" "$1/$2/debug/l2-guest"
+		(cd "$1/l2/root.tmp" && echo init | cpio --quiet -o -H newc | gzip -1) >"$1/l2/initrd.tmp"
+		mv "$1/l2/initrd.tmp" "$1/l2/initrd.gz"
+		rm -r "$1/l2/root.tmp"' guest "$TARGET" "$GUEST"
 }
 
 build_locked() {

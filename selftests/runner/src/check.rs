@@ -219,8 +219,6 @@ fn l2(setup: &Setup, arguments: &[&str], progress: &mut Progress) -> Result<Coun
 fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> Result<Counts> {
     let mut dir = RunDir::create(Path::new(paths::RUNS))?;
     let log = dir.file("cargo.log");
-    let target = paths::programs();
-    let target = target.parent().unwrap_or(&target);
     let output = File::create(&log).with_context(|| format!("cannot create {log:?}"))?;
     let errors = output.try_clone()?;
     let mut cargo = Supervised::spawn(
@@ -229,7 +227,7 @@ fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> R
             .args(["test", "--locked", "--no-fail-fast"])
             .args(arguments)
             .current_dir(Path::new(paths::SOURCE).join("selftests"))
-            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_TARGET_DIR", paths::target())
             .env("CARGO_TERM_COLOR", "never")
             .stdin(Stdio::null())
             .stdout(output)

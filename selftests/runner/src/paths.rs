@@ -11,8 +11,6 @@ pub const L1_INIT: &str = "/src/selftests/l1/init";
 pub const RUNS: &str = "/cache/run";
 /// The module, unless `VVP_MODULE` names another.
 pub const MODULE: &str = "/cache/module-test/virtio_vfio_pci_rs.ko";
-/// The L2 guest's initial file system, unless `VVP_L2_INITRD` names another.
-pub const L2_INITRD: &str = "/cache/l2/initrd.gz";
 
 /// Where cargo leaves the programs: beside this one.
 pub fn programs() -> PathBuf {
@@ -20,6 +18,17 @@ pub fn programs() -> PathBuf {
         .ok()
         .and_then(|own| own.parent().map(Path::to_path_buf))
         .unwrap_or_else(|| PathBuf::from("/cache/target/debug"))
+}
+
+/// Where cargo leaves everything: above the programs.
+pub fn target() -> PathBuf {
+    let programs = programs();
+    programs.parent().unwrap_or(&programs).to_path_buf()
+}
+
+/// The L2 guest's initial file system, unless `VVP_L2_INITRD` names another.
+pub fn l2_initrd() -> PathBuf {
+    target().join("l2/initrd.gz")
 }
 
 /// A program of this workspace.

@@ -34,7 +34,7 @@ struct Arguments {
     #[arg(long, env = "VVP_KERNEL", value_name = "DIR")]
     kernel: PathBuf,
     /// The guest's initial file system.
-    #[arg(long, env = "VVP_L2_INITRD", value_name = "FILE", default_value = paths::L2_INITRD)]
+    #[arg(long, env = "VVP_L2_INITRD", value_name = "FILE", default_value_os_t = paths::l2_initrd())]
     initrd: PathBuf,
     /// Guest memory, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 160)]
