@@ -56,6 +56,8 @@ pub struct Counters {
     /// Block requests, those that failed among them.
     pub requests: u64,
     pub failed_requests: u64,
+    /// Requests that were in flight when the device was stopped.
+    pub drained_requests: u64,
     pub read_bytes: u64,
     pub written_bytes: u64,
     pub flushes: u64,

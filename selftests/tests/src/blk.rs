@@ -3,19 +3,16 @@
 //!
 //! All functions of the PF see the same disk, and all of it is overwritten.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::blk::{SECTOR, check, fill};
+use harness::blk::{DirectDisk, SECTORS_LIMIT, check, fill};
 use harness::ktap::Suite;
 use harness::pci::Function;
 use harness::vfio::{Access, Device, MSIX, Space, State};
 use harness::{expect, expect_eq, note};
-use nix::libc;
 
 use crate::config::{Config, Driver};
 use crate::disk_rig::Disk;
@@ -75,39 +72,6 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     }
 }
 
-/// A disk of the kernel's driver, past the page cache.
-fn open_disk(name: &str) -> Result<File> {
-    let path = format!("/dev/{name}");
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(&path)
-        .with_context(|| format!("opening {path}"))
-}
-
-/// What O_DIRECT wants to read into and write from.
-#[repr(align(4096))]
-struct Block([u8; 4096]);
-
-impl Block {
-    const SECTORS: usize = 4096 / SECTOR;
-
-    fn read(disk: &File, sector: u64) -> Result<Self> {
-        let mut block = Self([0xee; 4096]);
-        disk.read_exact_at(&mut block.0, sector * SECTOR as u64)
-            .with_context(|| format!("reading sector {sector}"))?;
-        Ok(block)
-    }
-
-    fn write(disk: &File, sector: u64, round: u64) -> Result<()> {
-        let mut block = Self([0; 4096]);
-        block.0.copy_from_slice(&fill(round, sector, Self::SECTORS));
-        disk.write_all_at(&block.0, sector * SECTOR as u64)
-            .with_context(|| format!("writing sector {sector}"))
-    }
-}
-
 /// The kernel's own driver works on PF and VF, and finds the same on both.
 fn same_disk(config: &Config) -> Result<()> {
     let vf = config.vf()?;
@@ -118,21 +82,25 @@ fn same_disk(config: &Config) -> Result<()> {
     vf.bind("virtio-pci")?;
     let pf = vf.physfn().context("no physical function")?;
     let (pf_name, vf_name) = (pf.wait_disk()?, vf.wait_disk()?);
-    let (pf_disk, vf_disk) = (open_disk(&pf_name)?, open_disk(&vf_name)?);
+    let (pf_disk, vf_disk) = (DirectDisk::open(&pf_name)?, DirectDisk::open(&vf_name)?);
     let size = |name: &str| {
         let path = format!("/sys/class/block/{name}/size");
         std::fs::read_to_string(&path).with_context(|| path.clone())
     };
     expect_eq!(size(&vf_name)?, size(&pf_name)?, "sectors");
     let last: u64 = size(&vf_name)?.trim().parse()?;
-    let places = [0, 8, 4096, last - Block::SECTORS as u64];
+    let places = [0, 8, 4096, last - SECTORS_LIMIT as u64];
     for (round, sector) in (1..).zip(places) {
-        Block::write(&pf_disk, sector, round)?;
-        check(round, sector, &Block::read(&vf_disk, sector)?.0)?;
-        Block::write(&vf_disk, sector, round + 100)?;
-        check(round + 100, sector, &Block::read(&pf_disk, sector)?.0)?;
+        let ways = [
+            (round, &pf_disk, &vf_disk),
+            (round + 100, &vf_disk, &pf_disk),
+        ];
+        for (round, from, to) in ways {
+            from.write(sector, &fill(round, sector, SECTORS_LIMIT))?;
+            check(round, sector, &to.read(sector, SECTORS_LIMIT)?)?;
+        }
     }
-    vf_disk.sync_all().context("fsync")?;
+    vf_disk.flush()?;
     let discard = Command::new("blkdiscard")
         .args(["-o", "0", "-l", "4096", &format!("/dev/{vf_name}")])
         .output()
@@ -142,8 +110,8 @@ fn same_disk(config: &Config) -> Result<()> {
         "blkdiscard: {}",
         String::from_utf8_lossy(&discard.stderr)
     );
-    check(0, 0, &Block::read(&pf_disk, 0)?.0)?;
-    check(102, 8, &Block::read(&pf_disk, 8)?.0)?;
+    check(0, 0, &pf_disk.read(0, SECTORS_LIMIT)?)?;
+    check(102, 8, &pf_disk.read(8, SECTORS_LIMIT)?)?;
     let counted = config.control()?.state()?;
     let counted = &counted.function(&config.bench_name(&vf)?)?.counters;
     expect!(counted.flushes > 0, "no flush has reached the device");
@@ -162,9 +130,9 @@ fn passthrough(config: &Config, access: Access) -> Result<()> {
     if config.bench {
         // The kernel's driver of the PF sees the same sectors.
         let pf = vf.physfn().context("no physical function")?;
-        let pf_disk = open_disk(&pf.wait_disk()?)?;
+        let pf_disk = DirectDisk::open(&pf.wait_disk()?)?;
         for (sector, round) in disk.written() {
-            check(round, sector, &Block::read(&pf_disk, sector)?.0)?;
+            check(round, sector, &pf_disk.read(sector, SECTORS_LIMIT)?)?;
         }
     }
     Ok(())

@@ -180,6 +180,7 @@ fn function(device: &Device, enabled: bool) -> Value {
             "rx_dropped": counters.rx_dropped,
             "requests": counters.requests,
             "failed_requests": counters.failed_requests,
+            "drained_requests": counters.drained_requests,
             "read_bytes": counters.read_bytes,
             "written_bytes": counters.written_bytes,
             "flushes": counters.flushes,

@@ -28,6 +28,8 @@ pub struct Counters {
     /// Requests that were executed, those that failed among them.
     pub requests: u64,
     pub failed_requests: u64,
+    /// Requests that were in flight when the device was stopped.
+    pub drained_requests: u64,
     pub read_bytes: u64,
     pub written_bytes: u64,
     pub flushes: u64,

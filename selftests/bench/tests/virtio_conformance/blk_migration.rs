@@ -134,6 +134,7 @@ fn stopping_completes_what_is_in_flight() {
         assert_eq!(rig.read(status, 1), [BLK_S_OK]);
     }
     assert_eq!(vf.port.take_interrupts(), [1]);
+    assert_eq!(rig.counter(1, "drained_requests"), 4);
     // So a ring that is loaded elsewhere continues at the right place.
     let parts = rig.parts(1);
     assert_eq!(pf.create(2, 0, OBJ_SET), S_OK);

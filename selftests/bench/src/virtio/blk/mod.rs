@@ -154,7 +154,11 @@ impl Kind for Blk {
     }
 
     fn finish(&mut self, until: Option<Instant>, session: &mut Session) -> Result<(), RingError> {
-        for (queue, used) in self.held.release(until) {
+        let released = self.held.release(until);
+        if until.is_none() {
+            session.counters.drained_requests += released.len() as u64;
+        }
+        for (queue, used) in released {
             let mem = session.mem;
             if let Some(ring) = session.ring(queue) {
                 ring.publish(mem, &[used])?;
