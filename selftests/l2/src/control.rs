@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{PageStats, TrafficStats};
+use crate::stats::{DiskStats, PageStats, TrafficStats};
 
 /// Name of the port.
 pub const PORT: &str = "l2.control";
@@ -24,6 +24,10 @@ pub enum Command {
     RewritePages,
     /// Stop sending.
     StopTraffic,
+    /// Stop writing to the disk and compare all files with what was written.
+    CheckDisk,
+    /// Leave the disk to others.
+    Unmount,
     /// Shut down.
     PowerOff,
 }
@@ -42,8 +46,11 @@ pub struct Answer {
     pub id: u64,
     /// Why the command could not be executed.
     pub error: Option<String>,
+    /// All zero in a guest without a network function, as `disk` is in one without
+    /// a block function.
     pub traffic: TrafficStats,
     pub pages: PageStats,
+    pub disk: DiskStats,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! physical function, migrates it, and judges what came of it.
 
 pub mod control;
+pub mod files;
 pub mod guest;
 #[cfg(feature = "host")]
 pub mod host;

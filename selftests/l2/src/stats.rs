@@ -57,6 +57,30 @@ pub struct PageStats {
     pub example: Option<String>,
 }
 
+/// What the load on a disk has done and found.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct DiskStats {
+    /// Rounds of writing that are safe on the disk.
+    pub rounds: u64,
+    pub written_bytes: u64,
+    /// Files that took the place of others.
+    pub replaced: u64,
+    /// Blocks that were read back past the page cache meanwhile.
+    pub reads: u64,
+    /// Longest round, in milliseconds.
+    pub longest_round_ms: u64,
+    /// Why the load cannot go on, if it cannot.
+    pub error: Option<String>,
+    /// Blocks that were compared at the end, each in several ways.
+    pub compared: u64,
+    /// Those that were not what was written last.
+    pub wrong: u64,
+    /// The first of them, for the reader.
+    pub example: Option<String>,
+    /// What a survey of the files must find.
+    pub digest: Option<u64>,
+}
+
 /// Measures the longest pause between events.
 #[derive(Debug, Default)]
 pub struct GapMeter {

@@ -52,7 +52,9 @@ pub enum Stage {
     Type1,
     /// The same without DMA logging: QEMU asks iommufd for dirty pages.
     IommufdTracking,
-    /// The same with an IOMMU that loses dirty bits: the check must notice.
+    /// Live migration of a guest with a file system on a block function.
+    L2Blk,
+    /// The first with an IOMMU that loses dirty bits: the check must notice.
     NegativeControl,
 }
 
@@ -70,6 +72,7 @@ impl fmt::Display for Stage {
             Stage::LegacyGuest => "L2 legacy guest",
             Stage::Type1 => "L2 with type1",
             Stage::IommufdTracking => "L2 without DMA logging",
+            Stage::L2Blk => "L2 file system",
             Stage::NegativeControl => "L2 negative control",
         })
     }
@@ -177,14 +180,8 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(5),
             progress,
         ),
-        Stage::LegacyGuest => in_l1(
-            setup,
-            &["l2-migrate", "--ktap", "--legacy-guest"],
-            &["--transitional"],
-            minutes(6),
-            progress,
-        ),
-        Stage::Migration => l2(setup, &["--expect-teller", "device"], progress),
+        Stage::Migration => l2(setup, &["--expect-teller", "device"], &[], progress),
+        Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
         Stage::Type1 => l2(
             setup,
             &[
@@ -198,21 +195,35 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
                 "--expect-teller",
                 "device",
             ],
+            &[],
             progress,
         ),
         Stage::IommufdTracking => l2(
             setup,
             &["--dma-logging", "off", "--expect-teller", "iommu"],
+            &[],
             progress,
         ),
-        Stage::NegativeControl => l2(setup, &["--negative-control"], progress),
+        Stage::L2Blk => l2(
+            setup,
+            &["--device", "blk", "--expect-teller", "device"],
+            &["--device", "blk"],
+            progress,
+        ),
+        Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
     }
 }
 
 /// One migration of a guest.
-fn l2(setup: &Setup, arguments: &[&str], progress: &mut Progress) -> Result<Counts> {
+fn l2(
+    setup: &Setup,
+    arguments: &[&str],
+    bench_arguments: &[&str],
+    progress: &mut Progress,
+) -> Result<Counts> {
     let command = [&["l2-migrate", "--ktap"], arguments].concat();
-    in_l1(setup, &command, &[], Duration::from_secs(360), progress)
+    let limit = Duration::from_secs(360);
+    in_l1(setup, &command, bench_arguments, limit, progress)
 }
 
 /// Runs `cargo test` in the workspace and counts what it reports.

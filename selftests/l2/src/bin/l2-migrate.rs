@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use harness::pci::Address;
-use l2::host::{Driver, Options, Report, Tracking, Verdict, render, run, verdicts};
+use l2::host::{DeviceType, Driver, Options, Report, Tracking, Verdict, render, run, verdicts};
 use runner::paths;
 
 /// Live-migrates a guest that owns a virtio VF of the bench.
@@ -19,6 +19,9 @@ struct Arguments {
     /// The driver that the VFs are bound to.
     #[arg(long, value_enum, default_value = "rs")]
     driver: Driver,
+    /// What the bench's functions are.
+    #[arg(long, value_enum, default_value = "net")]
+    device: DeviceType,
     /// Have the IOMMU model lose dirty bits; pass only if the page check notices.
     #[arg(long)]
     negative_control: bool,
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
 fn act(arguments: &Arguments) -> Result<bool> {
     let report = run(&Options {
         pf: arguments.pf.clone(),
+        device: arguments.device,
         driver: arguments.driver,
         dirty_bits_off: arguments.negative_control,
         legacy_guest: arguments.legacy_guest,
@@ -101,6 +105,8 @@ fn print_ktap(report: &Report, verdicts: &[Verdict]) {
         "l2_negative_control"
     } else if report.setting.legacy_guest {
         "l2_legacy_guest"
+    } else if report.setting.device == DeviceType::Blk {
+        "l2_blk_migration"
     } else {
         report.setting.fixture
     };

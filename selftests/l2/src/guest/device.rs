@@ -44,15 +44,24 @@ impl Device {
 
     /// The name of its network interface, once the driver has made it.
     pub fn netdev(&self) -> Option<String> {
+        self.class_device("net")
+    }
+
+    /// The name of its disk, once the driver has made it.
+    pub fn disk(&self) -> Option<String> {
+        self.class_device("block")
+    }
+
+    fn class_device(&self, class: &str) -> Option<String> {
         let virtio = fs::read_dir(&self.path)
             .ok()?
             .flatten()
             .find(|entry| entry.file_name().to_string_lossy().starts_with("virtio"))?;
-        let interface = fs::read_dir(virtio.path().join("net"))
+        let device = fs::read_dir(virtio.path().join(class))
             .ok()?
             .flatten()
             .next()?;
-        Some(interface.file_name().to_string_lossy().into_owned())
+        Some(device.file_name().to_string_lossy().into_owned())
     }
 
     /// The file through which the BAR with the page writer can be mapped, and

@@ -2,10 +2,12 @@
 //! What runs in the guest, as its first and only process.
 
 mod device;
+mod disk_job;
 mod mounts;
 mod network;
 mod page_set;
 mod port;
+mod reader;
 mod serve;
 mod writer;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The guest's course of life: set up, run traffic and page writer, obey.
+//! The guest's course of life: set up, run load and page writer, obey.
 
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::device::Device;
+use super::disk_job::DiskJob;
 use super::mounts;
 use super::network;
 use super::page_set::PageSet;
 use super::port::Port;
 use super::writer::{Mapped, Step, Writer};
 use crate::control::{Answer, Command};
-use crate::stats::PageStats;
+use crate::stats::{DiskStats, PageStats, TrafficStats};
 use crate::traffic::Traffic;
 use crate::wire;
 
@@ -33,19 +34,76 @@ pub fn run() -> Result<()> {
     mounts::mount_all()?;
     let mut port = until("the control port", Port::open)?;
     let device = until("the device under test", Device::find)?;
-    let interface = until("the network interface", || {
-        device.netdev().context("virtio_net has made none")
+    let used = until("the device's driver", || {
+        Use::of(&device).context("neither a network interface nor a disk")
     })?;
-    network::configure(&interface, wire::GUEST, wire::PREFIX)?;
-    println!("l2-guest: {interface} is up");
+    if let Use::Network(interface) = &used {
+        network::configure(interface, wire::GUEST, wire::PREFIX)?;
+        println!("l2-guest: {interface} is up");
+    }
 
     let pages = PageJob::start(Writer::new(
         Mapped::new(&device)?,
         PageSet::allocate(PAGES)?,
     ));
-    let traffic = connect()?;
-    println!("l2-guest: connected");
-    obey(&mut port, &traffic, &pages)
+    let load = match used {
+        Use::Network(_) => Load::Network(connect()?),
+        Use::Disk(disk) => Load::Disk(DiskJob::start(&disk)?),
+    };
+    println!("l2-guest: at work");
+    obey(&mut port, &load, &pages)
+}
+
+/// What the device under test is to the guest, by name.
+enum Use {
+    Network(String),
+    Disk(String),
+}
+
+impl Use {
+    /// Which it is, once the driver has made it.
+    fn of(device: &Device) -> Option<Self> {
+        device
+            .netdev()
+            .map(Use::Network)
+            .or_else(|| device.disk().map(Use::Disk))
+    }
+}
+
+/// What keeps the device busy.
+enum Load {
+    Network(Arc<Traffic>),
+    Disk(DiskJob),
+}
+
+impl Load {
+    fn traffic(&self) -> Result<&Traffic> {
+        match self {
+            Load::Network(traffic) => Ok(traffic),
+            Load::Disk(_) => bail!("the device is a disk"),
+        }
+    }
+
+    fn disk(&self) -> Result<&DiskJob> {
+        match self {
+            Load::Network(_) => bail!("the device is no disk"),
+            Load::Disk(disk) => Ok(disk),
+        }
+    }
+
+    fn mark(&self) {
+        match self {
+            Load::Network(traffic) => traffic.restart_gaps(),
+            Load::Disk(disk) => disk.mark(),
+        }
+    }
+
+    fn stats(&self) -> (TrafficStats, DiskStats) {
+        match self {
+            Load::Network(traffic) => (traffic.stats(), DiskStats::default()),
+            Load::Disk(disk) => (TrafficStats::default(), disk.stats()),
+        }
+    }
 }
 
 /// Connects stream and datagrams to the peer.
@@ -64,7 +122,7 @@ fn connect() -> Result<Arc<Traffic>> {
 }
 
 /// Executes commands until the last one.
-fn obey(port: &mut Port, traffic: &Traffic, pages: &PageJob) -> Result<()> {
+fn obey(port: &mut Port, load: &Load, pages: &PageJob) -> Result<()> {
     loop {
         let Some(request) = port.request()? else {
             // Nobody is connected, as it is for a moment after a migration.
@@ -74,21 +132,22 @@ fn obey(port: &mut Port, traffic: &Traffic, pages: &PageJob) -> Result<()> {
         let result = match request.command {
             Command::Status | Command::PowerOff => Ok(()),
             Command::Mark => {
-                traffic.restart_gaps();
+                load.mark();
                 Ok(())
             }
             Command::CheckPages => pages.check(),
             Command::RewritePages => pages.rewrite(),
-            Command::StopTraffic => {
-                traffic.stop();
-                Ok(())
-            }
+            Command::StopTraffic => load.traffic().map(Traffic::stop),
+            Command::CheckDisk => load.disk().and_then(DiskJob::check),
+            Command::Unmount => load.disk().and_then(DiskJob::unmount),
         };
+        let (traffic, disk) = load.stats();
         let answer = Answer {
             id: request.id,
             error: result.err().map(|error| format!("{error:#}")),
-            traffic: traffic.stats(),
+            traffic,
             pages: pages.stats(),
+            disk,
         };
         if let Some(error) = &answer.error {
             println!("l2-guest: {:?}: {error}", request.command);

@@ -2,8 +2,12 @@
 //! What runs in the host under test: prepares it, starts the virtual machines,
 //! plays the guest's peer, migrates, and judges.
 
+mod disk;
+mod disk_verdict;
 mod guest;
 mod lines;
+mod load;
+mod network;
 mod peer;
 mod prepare;
 mod qmp;
@@ -14,7 +18,7 @@ mod tracking;
 mod verdict;
 mod vm;
 
-pub use prepare::Driver;
+pub use prepare::{DeviceType, Driver};
 pub use render::render;
 pub use report::Report;
 pub use scenario::{Options, run};

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use harness::pci::{Address, Function};
 use harness::{kmod, sriov};
+use runner::console;
+use serde::Serialize;
 
 use super::tracking::Tracking;
 use crate::wire;
@@ -30,16 +32,28 @@ impl Driver {
     }
 }
 
+/// The virtio device type of the bench's functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceType {
+    /// Network
+    #[default]
+    Net,
+    /// Block
+    Blk,
+}
+
 /// The host under test, ready.
 pub struct Host {
+    /// The physical function.
+    pub pf: Function,
     /// The guest's device at first.
     pub source: Function,
     /// The guest's device after the migration.
     pub target: Function,
 }
 
-/// Loads modules, creates two virtual functions, binds them, and gives the
-/// physical function the peer's address.
+/// Loads modules, creates two virtual functions and binds them.
 pub fn prepare(pf: &Address, driver: Driver, tracking: &Tracking) -> Result<Host> {
     kmod::load_vfio_stack(true)?;
     kmod::load("kvm", "")?;
@@ -52,22 +66,31 @@ pub fn prepare(pf: &Address, driver: Driver, tracking: &Tracking) -> Result<Host
         vf.bind(driver.name())?;
         Ok(vf)
     };
-    let host = Host {
-        source: next()?,
-        target: next()?,
-    };
-    let interface = pf.wait_netdev()?;
-    let address = format!("{}/{}", wire::PEER, wire::PREFIX);
-    ip(&["address", "replace", &address, "dev", &interface])?;
-    ip(&["link", "set", &interface, "up"])?;
-    Ok(host)
+    let (source, target) = (next()?, next()?);
+    Ok(Host { pf, source, target })
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
-    let status = Command::new("ip")
+/// Gives the physical function the peer's address.
+pub fn configure_network(pf: &Function) -> Result<()> {
+    let interface = pf.wait_netdev()?;
+    let address = format!("{}/{}", wire::PEER, wire::PREFIX);
+    command("ip", &["address", "replace", &address, "dev", &interface])?;
+    command("ip", &["link", "set", &interface, "up"])
+}
+
+/// Runs a program, which must succeed.
+pub fn command(program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
         .args(arguments)
-        .status()
-        .context("running ip")?;
-    ensure!(status.success(), "ip {}: {status}", arguments.join(" "));
+        .output()
+        .with_context(|| format!("running {program}"))?;
+    let said = [output.stdout, output.stderr].concat();
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}: {}",
+        arguments.join(" "),
+        output.status,
+        console::tail(&String::from_utf8_lossy(&said), 3).join(" | ")
+    );
     Ok(())
 }

@@ -3,8 +3,10 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::report::{Migration, Report, Traffic};
+use super::prepare::DeviceType;
+use super::report::{DiskFacts, HostView, Migration, Report, Traffic};
 use super::verdict::verdicts;
+use crate::stats::DiskStats;
 
 /// A short report in plain text.
 pub fn render(report: &Report) -> String {
@@ -18,7 +20,11 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
     let setting = &report.setting;
     writeln!(
         to,
-        "Live migration of a guest that owns a virtio network VF"
+        "Live migration of a guest that owns a virtio {} VF",
+        match setting.device {
+            DeviceType::Net => "network",
+            DeviceType::Blk => "block",
+        }
     )?;
     line(
         to,
@@ -54,6 +60,7 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
     if let Some(end) = &report.end {
         write_traffic(to, end)?;
     }
+    write_disk(to, &report.disk)?;
     write_pages(to, report)?;
     writeln!(to, "\nRequirements")?;
     let verdicts = verdicts(report);
@@ -148,6 +155,60 @@ fn write_traffic(to: &mut String, end: &Traffic) -> fmt::Result {
             guest.probes.longest_gap_ms, peer.probes.longest_gap_ms
         ),
     )
+}
+
+fn write_disk(to: &mut String, disk: &DiskFacts) -> fmt::Result {
+    let Some(end) = &disk.end else {
+        return Ok(());
+    };
+    let rounds = |stats: &Option<DiskStats>| stats.as_ref().map_or(0, |stats| stats.rounds);
+    writeln!(to, "\nFile system on the guest's disk")?;
+    line(
+        to,
+        "rounds",
+        format!(
+            "{} before the migration, {} when first asked on the target, {} in all",
+            rounds(&disk.before),
+            rounds(&disk.arrived),
+            end.rounds
+        ),
+    )?;
+    line(
+        to,
+        "written",
+        format!(
+            "{} bytes, {} files replaced, {} blocks read back",
+            end.written_bytes, end.replaced, end.reads
+        ),
+    )?;
+    let drained = disk.drained.unwrap_or(0);
+    line(
+        to,
+        "in flight",
+        format!("{drained} requests when the source was stopped"),
+    )?;
+    line(to, "longest round", format!("{} ms", end.longest_round_ms))?;
+    line(
+        to,
+        "in the guest",
+        format!("{} of {} blocks wrong", end.wrong, end.compared),
+    )?;
+    match &disk.on_host {
+        Some(HostView {
+            problem: None,
+            blocks,
+            ..
+        }) => line(
+            to,
+            "on the host",
+            format!("e2fsck clean, {blocks} blocks read"),
+        ),
+        Some(HostView {
+            problem: Some(problem),
+            ..
+        }) => line(to, "on the host", problem),
+        None => Ok(()),
+    }
 }
 
 fn write_pages(to: &mut String, report: &Report) -> fmt::Result {

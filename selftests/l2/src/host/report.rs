@@ -4,9 +4,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::prepare::DeviceType;
 use super::qmp::Event;
 use super::tracking::Teller;
-use crate::stats::{PageStats, TrafficStats};
+use crate::stats::{DiskStats, PageStats, TrafficStats};
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,6 +31,8 @@ pub struct Report {
     /// Features that the guest's driver has negotiated, by the device's word: on
     /// the source and on the target.
     pub features: Option<[u64; 2]>,
+    /// What a guest with a disk has done on it.
+    pub disk: DiskFacts,
     /// The pages as they arrived on the target.
     pub pages: Option<PageStats>,
     /// The pages after the device on the target has written them.
@@ -41,6 +44,7 @@ pub struct Report {
 /// What was migrated with what.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Setting {
+    pub device: DeviceType,
     pub driver: String,
     pub kernel: String,
     pub qemu: String,
@@ -55,6 +59,33 @@ pub struct Setting {
     pub legacy_guest: bool,
     /// Who is to tell QEMU of pages that the device wrote, if that matters.
     pub expected_teller: Option<Teller>,
+}
+
+/// The load on a disk.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DiskFacts {
+    /// Right before the migration.
+    pub before: Option<DiskStats>,
+    /// When the guest was first asked on the target.
+    pub arrived: Option<DiskStats>,
+    /// After it had run there for a while.
+    pub after: Option<DiskStats>,
+    /// Requests that stopping the source has found in flight, by the bench.
+    pub drained: Option<u64>,
+    /// With all blocks compared.
+    pub end: Option<DiskStats>,
+    pub on_host: Option<HostView>,
+}
+
+/// What the host finds on the disk when the guest has left it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct HostView {
+    /// What e2fsck objects to.
+    pub problem: Option<String>,
+    pub blocks: usize,
+    pub digest: u64,
+    /// A block that is not whole.
+    pub example: Option<String>,
 }
 
 /// Traffic as its two ends saw it.

@@ -14,26 +14,19 @@ use runner::console;
 use serde_json::json;
 
 use super::guest::Guest;
-use super::peer;
-use super::prepare::{self, Driver};
-use super::report::{Migration, Report, Traffic, phases};
+use super::load::Load;
+use super::prepare::{self, DeviceType, Driver};
+use super::report::{Migration, Report, phases};
 use super::tracking::{Tracking, teller};
-use super::verdict::CONTINUED;
 use super::vm::{Image, Vm};
 use crate::control::Command;
-use crate::stats::TrafficStats;
-use crate::traffic;
 
-/// How long the guest may take to boot and connect. It took 20 s on an idle machine.
-const GUEST_UP: Duration = Duration::from_secs(150);
-/// Messages that show that traffic runs.
-const RUNNING: u64 = 100;
+/// How long the guest may take to boot and get to work. It took 20 s on an idle machine.
+pub const GUEST_UP: Duration = Duration::from_secs(150);
 /// How long the migration may take.
 const MIGRATION: Duration = Duration::from_secs(120);
 /// How long the guest may take to go on, on the target.
-const RESUMED: Duration = Duration::from_secs(60);
-/// How long stopped traffic may take to arrive.
-const ARRIVED: Duration = Duration::from_secs(20);
+pub const RESUMED: Duration = Duration::from_secs(60);
 /// Where the target listens.
 const URI: &str = "tcp:127.0.0.1:7010";
 /// Numbers of requests to the guest on the target start above those before.
@@ -47,6 +40,7 @@ const FORCE_LEGACY: &str = "virtio_pci.force_legacy=1";
 #[derive(Clone, Debug)]
 pub struct Options {
     pub pf: Address,
+    pub device: DeviceType,
     pub driver: Driver,
     /// Tell the IOMMU model not to set dirty bits.
     pub dirty_bits_off: bool,
@@ -77,15 +71,15 @@ pub fn run(options: &Options) -> Report {
 }
 
 /// Tells the reader of the log, and who waits, what is going on.
-fn say(what: &str) {
+pub fn say(what: &str) {
     println!("# {what}");
 }
 
 fn steps(options: &Options, report: &mut Report) -> Result<()> {
-    say("preparing modules, virtual functions and network");
+    say("preparing modules, virtual functions and what the guest works on");
     let host = prepare::prepare(&options.pf, options.driver, &options.tracking)?;
     describe(options, &host, report)?;
-    let peer = peer::listen()?;
+    let load = Load::prepare(options.device, &host.pf)?;
     let image = Image {
         kernel: options.kernel.join("arch/x86/boot/bzImage"),
         initrd: options.initrd.clone(),
@@ -104,7 +98,7 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     let started = Instant::now();
     let mut source = Vm::start("source", &image, &host.source, false)?;
     let mut guest = Guest::connect(source.control(), 1)?;
-    wait_for_traffic(&mut guest, &peer)
+    load.wait_until_running(&mut guest)
         .map_err(|error| error.context(format!("source: {}", source.last_words())))?;
     source.check()?;
     report.guest_up_s = Some(started.elapsed().as_secs_f64());
@@ -118,15 +112,9 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     }
     let mut target = Vm::start("target", &image, &host.target, true)?;
     let mut guest_on_target = Guest::connect(target.control(), TARGET_REQUESTS)?;
-    peer.restart_gaps();
-    let before = guest.ask(Command::Mark)?;
+    load.mark(report, &mut guest)?;
     // From here on the guest may be anywhere.
     drop(guest);
-    report.before = Some(Traffic {
-        guest: before.traffic,
-        peer: peer.stats(),
-    });
-
     say("migrating");
     if let Some(limit) = options.tracking.downtime_limit {
         source
@@ -159,7 +147,7 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     }
 
     say("watching the guest on the target");
-    let result = observe(options, report, &mut guest_on_target, &peer);
+    let result = observe(options, report, &mut guest_on_target, &load);
     report.guest_alarms.extend(alarms(&target));
     result.map_err(|error| error.context(format!("target: {}", target.last_words())))?;
     // It does not matter any more if the answer gets out before the end.
@@ -175,6 +163,7 @@ fn describe(options: &Options, host: &prepare::Host, report: &mut Report) -> Res
         .context("asking QEMU for its version")?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let setting = &mut report.setting;
+    setting.device = options.device;
     setting.driver = options.driver.name().to_string();
     setting.kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("kernel version")?
@@ -192,22 +181,6 @@ fn describe(options: &Options, host: &prepare::Host, report: &mut Report) -> Res
     setting.legacy_guest = options.legacy_guest;
     setting.fixture = options.tracking.fixture();
     setting.expected_teller = options.tracking.expect_teller;
-    Ok(())
-}
-
-/// Waits until the guest has booted and messages flow both ways.
-fn wait_for_traffic(guest: &mut Guest, peer: &traffic::Traffic) -> Result<()> {
-    let deadline = Instant::now() + GUEST_UP;
-    let mut answer = guest.ask_within(Command::Status, GUEST_UP)?;
-    while answer.traffic.stream.received < RUNNING || peer.stats().stream.received < RUNNING {
-        ensure!(
-            Instant::now() < deadline,
-            "the guest runs, but traffic does not: {}",
-            summary(&answer.traffic)
-        );
-        sleep(Duration::from_millis(200));
-        answer = guest.ask(Command::Status)?;
-    }
     Ok(())
 }
 
@@ -252,13 +225,8 @@ fn migrate(source: &mut Vm, target: &mut Vm) -> Result<Migration> {
     Ok(migration)
 }
 
-/// Collects what the guest and its peer have to say after the migration.
-fn observe(
-    options: &Options,
-    report: &mut Report,
-    guest: &mut Guest,
-    peer: &traffic::Traffic,
-) -> Result<()> {
+/// Collects what the guest, and who sees its work, have to say after the migration.
+fn observe(options: &Options, report: &mut Report, guest: &mut Guest, load: &Load) -> Result<()> {
     wait::until("the guest notices that it has moved", RESUMED, || {
         let answer = guest.ask(Command::Status)?;
         Ok((answer.pages.moved || answer.pages.error.is_some()).then_some(()))
@@ -268,50 +236,11 @@ fn observe(
         report.pages = Some(guest.ask(Command::CheckPages)?.pages);
         return Ok(());
     }
-    let before = report.before.clone().unwrap_or_default();
-    let continued = |now: &TrafficStats, then: &TrafficStats| {
-        now.stream.received >= then.stream.received + 2 * CONTINUED
-    };
-    let deadline = Instant::now() + RESUMED;
-    loop {
-        let now = Traffic {
-            guest: guest.ask(Command::Status)?.traffic,
-            peer: peer.stats(),
-        };
-        let both = continued(&now.guest, &before.guest) && continued(&now.peer, &before.peer);
-        let broken = now.guest.stream.error.is_some() || now.peer.stream.error.is_some();
-        report.after = Some(now);
-        if both || broken || Instant::now() > deadline {
-            break;
-        }
-        sleep(Duration::from_millis(200));
-    }
+    load.wait_until_continued(report, guest)?;
     say("checking the pages that only the device wrote");
     report.pages = Some(guest.ask(Command::CheckPages)?.pages);
     report.pages_rewritten = Some(guest.ask(Command::RewritePages)?.pages);
-    say("stopping the traffic");
-    report.end = Some(stop_traffic(guest, peer)?);
-    Ok(())
-}
-
-/// Stops all senders and waits until what they sent has arrived.
-fn stop_traffic(guest: &mut Guest, peer: &traffic::Traffic) -> Result<Traffic> {
-    peer.stop();
-    guest.ask(Command::StopTraffic)?;
-    let deadline = Instant::now() + ARRIVED;
-    loop {
-        // Longer than a sender sleeps: after the first round none is sending.
-        sleep(Duration::from_millis(300));
-        let end = Traffic {
-            guest: guest.ask(Command::Status)?.traffic,
-            peer: peer.stats(),
-        };
-        let arrived = end.guest.stream.received == end.peer.stream.sent
-            && end.peer.stream.received == end.guest.stream.sent;
-        if arrived || Instant::now() > deadline {
-            return Ok(end);
-        }
-    }
+    load.finish(report, guest)
 }
 
 fn set_dirty_bits(enabled: bool) -> Result<()> {
@@ -327,15 +256,20 @@ fn negotiated(vf: &Function) -> Result<u64> {
     Ok(control.state()?.function(&name)?.features)
 }
 
-fn alarms(vm: &Vm) -> Vec<String> {
-    console::alarms(&vm.console())
-        .into_iter()
-        .map(str::to_string)
-        .collect()
-}
+/// Texts by which the guest's kernel says that its disk failed it.
+const DISK_ALARMS: [&str; 4] = ["I/O error", "EXT4-fs error", "EXT4-fs warning", "JBD2:"];
 
-fn summary(stats: &TrafficStats) -> String {
-    serde_json::to_string(stats).unwrap_or_default()
+/// Lines of the guest's kernel log that report a fault of it, or of its disk.
+fn alarms(vm: &Vm) -> Vec<String> {
+    let log = vm.console();
+    let disk = log
+        .lines()
+        .filter(|line| DISK_ALARMS.iter().any(|alarm| line.contains(alarm)));
+    console::alarms(&log)
+        .into_iter()
+        .chain(disk)
+        .map(|line| line.trim_end().to_string())
+        .collect()
 }
 
 /// The clock that QEMU stamps its events with, in microseconds.

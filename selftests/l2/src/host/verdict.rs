@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of a migration, judged from the facts alone.
 
+use super::disk_verdict;
+use super::prepare::DeviceType;
 use super::report::{Report, Traffic};
 
 /// Messages that must have arrived at each end on the target: some seconds' worth.
@@ -22,8 +24,14 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
         name,
         problem: result.err(),
     };
+    let blk = report.setting.device == DeviceType::Blk;
+    let up = if blk {
+        disk_verdict::guest_up(report)
+    } else {
+        guest_up(report)
+    };
     let mut all = vec![
-        verdict("guest_up", guest_up(report)),
+        verdict("guest_up", up),
         verdict("migration_completed", completed(report)),
         verdict("source_gone", source_gone(report)),
         verdict("dirty_pages_told", dirty_pages_told(report)),
@@ -35,8 +43,17 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
     if report.setting.dirty_bits_off {
         all.push(verdict("stale_pages_found", stale_pages_found(report)));
     } else {
-        all.push(verdict("stream_continued", stream_continued(report)));
-        all.push(verdict("stream_intact", stream_intact(report)));
+        if blk {
+            let continued = disk_verdict::continued(report);
+            all.push(verdict("writer_continued", continued));
+            let intact = disk_verdict::files_intact(report);
+            all.push(verdict("files_intact", intact));
+            let clean = disk_verdict::file_system_clean(report);
+            all.push(verdict("file_system_clean_on_host", clean));
+        } else {
+            all.push(verdict("stream_continued", stream_continued(report)));
+            all.push(verdict("stream_intact", stream_intact(report)));
+        }
         all.push(verdict("device_written_pages_fresh", pages_fresh(report)));
         all.push(verdict(
             "target_device_writes_pages",
@@ -55,11 +72,13 @@ fn missing(report: &Report) -> String {
     }
 }
 
-fn reached<'a, T>(fact: &'a Option<T>, report: &Report) -> Result<&'a T, String> {
+/// The fact, or why there is none.
+pub fn reached<'a, T>(fact: &'a Option<T>, report: &Report) -> Result<&'a T, String> {
     fact.as_ref().ok_or_else(|| missing(report))
 }
 
-fn ensure(condition: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+/// `problem` unless `condition`.
+pub fn ensure(condition: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(problem()) }
 }
 
@@ -218,7 +237,7 @@ fn pages_rewritten(report: &Report) -> Result<(), String> {
 }
 
 fn guest_log(report: &Report) -> Result<(), String> {
-    reached(&report.end, report)?;
+    reached(&report.pages_rewritten, report)?;
     match report.guest_alarms.first() {
         None => Ok(()),
         Some(first) => Err(format!(
