@@ -125,8 +125,11 @@ fn failure(stage: &str, error: &anyhow::Error) -> Counts {
     counts
 }
 
-/// Skips with reasons, failures, and the line that everybody reads.
+/// Reports, skips with reasons, failures, and the line that everybody reads.
 fn print_summary(sum: &Counts) {
+    for report in &sum.reports {
+        println!("report: {report}");
+    }
     for remark in &sum.skipped {
         println!("skipped: {remark}");
     }

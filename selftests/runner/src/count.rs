@@ -26,6 +26,8 @@ pub struct Counts {
     pub passed: usize,
     pub failed: Vec<Remark>,
     pub skipped: Vec<Remark>,
+    /// What tests found worth telling though they passed.
+    pub reports: Vec<String>,
 }
 
 impl Counts {
@@ -55,6 +57,7 @@ impl Counts {
         self.passed += other.passed;
         self.failed.extend(other.failed);
         self.skipped.extend(other.skipped);
+        self.reports.extend(other.reports);
     }
 }
 

@@ -7,6 +7,9 @@ use crate::count::Counts;
 /// How many diagnostic lines are taken for the reason of a failure.
 const NOTES: usize = 3;
 
+/// How a diagnostic line begins that is for the summary.
+const REPORT: &str = "report: ";
+
 /// One level of nesting while reading.
 #[derive(Default)]
 struct Level {
@@ -38,7 +41,10 @@ pub fn parse(report: &str) -> Counts {
         let text = line.trim_start_matches(' ');
         let indent = line.len() - text.len();
         if let Some(note) = text.strip_prefix("# ") {
-            notes.push(note.trim());
+            match note.strip_prefix(REPORT) {
+                Some(report) => counts.reports.push(report.trim().to_owned()),
+                None => notes.push(note.trim()),
+            }
         } else if let Some(reason) = text.strip_prefix("Bail out!") {
             counts.fail("bail out", reason.trim());
         } else if let Some(planned) = plan(text) {
@@ -198,6 +204,13 @@ mod tests {
             "arcs.ours.stop_copy: wrong state"
         );
         assert_eq!(counts.skipped[0].to_string(), "dirty: no IOMMU");
+    }
+
+    #[test]
+    fn reports_are_kept_and_are_no_reason() {
+        let counts = parse("1..2\n# report: a is so\nok 1 a\n# report: b\n# broken\nnot ok 2 b\n");
+        assert_eq!(counts.reports, ["a is so", "b"]);
+        assert_eq!(counts.failed[0].to_string(), "b: broken");
     }
 
     #[test]

@@ -101,7 +101,7 @@ struct Step {
 
 /// How the source gets to STOP_COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Path {
+pub enum Path {
     Stopped,
     PreCopy,
 }
@@ -211,7 +211,7 @@ fn save(mut fd: DataFd, stream: &mut Vec<u8>) -> Result<(), Errno> {
     }
 }
 
-struct Faults {
+pub struct Faults {
     control: Control,
     source: Device,
     target: Device,
@@ -221,7 +221,7 @@ struct Faults {
 }
 
 impl Faults {
-    fn set_up(config: &Config, path: Path) -> Result<Self> {
+    pub fn set_up(config: &Config, path: Path) -> Result<Self> {
         let mut control = config.control()?;
         control.clear_faults()?;
         let open = |function: Result<Function>| -> Result<Device> {
@@ -383,7 +383,7 @@ impl Faults {
 
     /// What the device says it wrote and did not is zero, not what was in memory
     /// before. Zeroes are no parts but empty ones of type 0, if they are whole.
-    fn get_lies(&mut self, opcode: u16) -> Result<()> {
+    pub fn get_lies(&mut self, opcode: u16) -> Result<()> {
         let good = rig::save(&self.source)?;
         let content = |stream: &[u8]| -> Result<Vec<u8>> {
             let records = framing::records(stream)?.into_iter();
@@ -444,7 +444,7 @@ impl Faults {
     }
 
     /// An object that cannot be destroyed costs no migration, neither this nor the next.
-    fn destroy(&mut self, opcode: u16) -> Result<()> {
+    pub fn destroy(&mut self, opcode: u16) -> Result<()> {
         for site in 1..=self.call_sites(opcode)? {
             self.begin_again()?;
             self.control.inject(opcode, site, 1, REFUSE)?;

@@ -161,7 +161,7 @@ fn outlives_the_device_file(config: &Config, access: Access) -> Result<()> {
     rig::prove_migration(&open(config, access)?)
 }
 
-fn outlives_the_binding(config: &Config, access: Access) -> Result<()> {
+pub fn outlives_the_binding(config: &Config, access: Access) -> Result<()> {
     let vf = config.vf()?;
     let device = open(config, access)?;
     let mut saving = start_saving(&device)?;

@@ -93,7 +93,7 @@ fn pins_the_module(config: &Config) -> Result<()> {
 
 /// Whatever they make of it, the kernel keeps its head, and only a whole stream
 /// loads.
-fn two_writers(config: &Config) -> Result<()> {
+pub fn two_writers(config: &Config) -> Result<()> {
     let (_, device) = open(config)?;
     let stream = rig::save(&device)?;
     let (mut loaded, mut refused) = (0, 0);

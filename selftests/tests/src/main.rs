@@ -33,6 +33,7 @@ mod sealed;
 mod stream;
 mod torture;
 mod vmm;
+mod weaknesses;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,6 +86,9 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         fd_lifetime::add(&mut suite, config);
         lifetimes::add(&mut suite, config);
         torture::add(&mut suite, config);
+        if config.bench {
+            weaknesses::add(&mut suite, config);
+        }
         // Last: an object whose destruction was refused stays until the PF is reset.
         faults::add(&mut suite, config);
     }

@@ -100,11 +100,14 @@ fn features_of_vfio_pci(config: &Config, driver: Driver, access: Access) -> Resu
     /// More than there are; unknown ones must be refused alike.
     const FEATURES: u32 = 64;
     /// What vfio-pci has not, and is our purpose.
-    const MIGRATION: [u32; 4] = [
+    const MIGRATION: [u32; 7] = [
         vfio::VFIO_DEVICE_FEATURE_MIGRATION,
         vfio::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
         vfio::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE,
         vfio::VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+        vfio::VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+        vfio::VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+        vfio::VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
     ];
     let vf = config.vf()?;
     let probe = |driver| -> Result<Vec<_>> {
