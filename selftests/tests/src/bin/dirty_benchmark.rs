@@ -2,9 +2,16 @@
 //! `dirty-benchmark`: what a report of dirty pages costs by DMA logging, beside what
 //! it costs by iommufd, on the same page table and in the same run, by turns.
 //!
+//! Then, what KVM's dirty ring costs with more and more memory, beside its bitmap.
+//!
 //! On an emulated machine the times mean nothing and the ratios something.
 
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../kvm_ring/guest.rs"]
+mod guest;
+
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +22,8 @@ use harness::net::PageWriter;
 use harness::pci::{Address, Function};
 use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
 use harness::{kmod, sriov};
+
+use guest::{DATA_SLOT, ENTRIES, Guest, Stopped};
 
 const PAGE_SIZE: u64 = PAGE as u64;
 const GIB: u64 = 1 << 30;
@@ -39,6 +48,9 @@ struct Arguments {
     /// Numbers of dirty pages; the first must be 0.
     #[arg(long, value_delimiter = ',', default_value = "0,512,4096")]
     pages: Vec<u64>,
+    /// Sizes of a guest's memory, in MiB, powers of two.
+    #[arg(long, value_delimiter = ',', default_value = "16,64,256,1024")]
+    guest: Vec<usize>,
 }
 
 fn main() -> ExitCode {
@@ -176,5 +188,74 @@ fn run(arguments: &Arguments) -> Result<()> {
             (most_iommufd - iommufd) / count
         );
     }
-    subject.device.stop_dma_log().context("stopping the log")
+    subject.device.stop_dma_log().context("stopping the log")?;
+    drop(subject);
+    compare_ring_and_bitmap(arguments)
+}
+
+/// Writes of the guest between two looks, fewer than a ring holds.
+const GUEST_WRITES: u32 = 100;
+/// Pages that it writes to, so that only the size of memory differs.
+const GUEST_PAGES: u64 = 4096;
+
+fn compare_ring_and_bitmap(arguments: &Arguments) -> Result<()> {
+    println!("\nKVM: finding and re-arming up to {GUEST_WRITES} dirty pages, in microseconds:");
+    println!("  memory, MiB  ring  bitmap");
+    for size in &arguments.guest {
+        let memory = Rc::new(DmaBuffer::new(guest::DATA, size << 20)?);
+        let ring = time_ring(&memory, arguments.rounds)?;
+        let bitmap = time_bitmap(&memory, arguments.rounds)?;
+        println!(
+            "  {size:11}  {:4.0}  {:6.0}",
+            ring.as_secs_f64() * 1e6,
+            bitmap.as_secs_f64() * 1e6
+        );
+    }
+    Ok(())
+}
+
+fn time_ring(memory: &Rc<DmaBuffer>, rounds: usize) -> Result<Duration> {
+    let mut guest = Guest::new(Rc::clone(memory), Some(ENTRIES))?;
+    guest.confine(GUEST_PAGES);
+    let (mut ring, vm) = (guest.ring(ENTRIES)?, guest.vm());
+    time(&mut guest, rounds, |expected| {
+        let found = ring.harvest().len();
+        let reset = kvm_ring::reset(&vm)?;
+        ensure!(
+            found == expected && reset == found,
+            "{found} pages of {expected}"
+        );
+        Ok(())
+    })
+}
+
+fn time_bitmap(memory: &Rc<DmaBuffer>, rounds: usize) -> Result<Duration> {
+    let mut guest = Guest::new(Rc::clone(memory), None)?;
+    guest.confine(GUEST_PAGES);
+    let (vm, length) = (guest.vm(), memory.len());
+    time(&mut guest, rounds, |expected| {
+        let bitmap = vm.get_dirty_log(DATA_SLOT, length).context("the bitmap")?;
+        let found: u32 = bitmap.iter().map(|word| word.count_ones()).sum();
+        ensure!(found as usize == expected, "{found} pages of {expected}");
+        Ok(())
+    })
+}
+
+/// Median time that `look` takes after the guest has written.
+fn time(
+    guest: &mut Guest,
+    rounds: usize,
+    mut look: impl FnMut(usize) -> Result<()>,
+) -> Result<Duration> {
+    let mut times = Vec::new();
+    for round in 0..=rounds {
+        let written = guest.prepare(round as u32, GUEST_WRITES)?;
+        ensure!(guest.run()? == Stopped::Done, "the ring is full");
+        let start = Instant::now();
+        look(written.len())?;
+        if round > 0 {
+            times.push(start.elapsed());
+        }
+    }
+    Ok(median(&mut times))
 }

@@ -20,7 +20,7 @@ pub const RESERVED: usize = 64;
 
 /// Slots of memory: the program, and what it writes to.
 const CODE_SLOT: u32 = 0;
-const DATA_SLOT: u32 = 1;
+pub const DATA_SLOT: u32 = 1;
 const CODE: u64 = 0x1000;
 /// Where the guest's data is, for the guest and for the device.
 pub const DATA: u64 = 0x10_0000;
@@ -81,12 +81,15 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A guest that has `pages` pages of data, a power of two, in `memory`.
-    pub fn new(memory: Rc<DmaBuffer>, entries: usize) -> Result<Self> {
+    /// A guest whose data is in `memory`, a power of two of pages, and whose vCPU has
+    /// a ring, or else a bitmap.
+    pub fn new(memory: Rc<DmaBuffer>, entries: Option<usize>) -> Result<Self> {
         let pages = (memory.len() / PAGE) as u64;
         ensure!(pages.is_power_of_two(), "{pages} pages");
         let vm = vm()?;
-        kvm_ring::enable(&vm, entries)?;
+        if let Some(entries) = entries {
+            kvm_ring::enable(&vm, entries)?;
+        }
         let code = Mapping::anonymous(PAGE)?;
         code.store(0, &program());
         for (slot, address, memory, flags) in [
@@ -123,6 +126,12 @@ impl Guest {
     /// For resetting the ring.
     pub fn vm(&self) -> Arc<VmFd> {
         Arc::clone(&self.vm)
+    }
+
+    /// Has it write to the first `pages` pages only, a power of two.
+    pub fn confine(&mut self, pages: u64) {
+        assert!(pages.is_power_of_two() && pages <= self.pages);
+        self.pages = pages;
     }
 
     /// Sets the program up to write `count` times from `seed` on. Returns the numbers

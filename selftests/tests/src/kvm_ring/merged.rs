@@ -74,7 +74,7 @@ pub fn pre_copy(config: &Config) -> Result<()> {
         space.map_part(&memory, page * PAGE_SIZE, PAGE_SIZE, address(page))?;
     }
     let mut writer = PageWriter::of(&device)?.context("the bench has no page writer")?;
-    let mut guest = Guest::new(Rc::clone(&memory), ENTRIES)?;
+    let mut guest = Guest::new(Rc::clone(&memory), Some(ENTRIES))?;
     control.dma_writes(&name, true)?;
     device
         .start_dma_log(PAGE_SIZE, &[(DATA, LENGTH)])

@@ -18,7 +18,7 @@ const PAGES: usize = 1024;
 
 fn guest() -> Result<(Guest, DirtyRing)> {
     let memory = Rc::new(DmaBuffer::new(DATA, PAGES * PAGE)?);
-    let guest = Guest::new(memory, ENTRIES)?;
+    let guest = Guest::new(memory, Some(ENTRIES))?;
     let ring = guest.ring(ENTRIES)?;
     Ok((guest, ring))
 }
