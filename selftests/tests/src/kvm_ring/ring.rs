@@ -49,6 +49,11 @@ pub fn exact() -> Result<()> {
             "round {round}: entries after a reset"
         );
     }
+    // Many writes to few pages are few entries.
+    guest.confine(16);
+    let written = guest.prepare(5, 2000)?;
+    expect_eq!(guest.run()?, Stopped::Done, "few pages");
+    expect_eq!(harvest(&mut ring), written, "few pages");
     Ok(())
 }
 

@@ -59,8 +59,8 @@ fn migrate(config: &Config, way: Way) -> Result<()> {
     expect_eq!(differing, [0_u64; 0], "pages that differ on the target");
     // Else there was nothing to find.
     expect!(
-        !done.changed_since_first.is_empty(),
-        "nothing was written after the first pass"
+        !done.left_at_stop.is_empty(),
+        "nothing was left for the last pass"
     );
     // The first pass sends everything unasked, so what was written in it counts, too.
     let written = control.dma_writes(&name, true)?.into_iter().collect();
