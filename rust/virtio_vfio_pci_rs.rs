@@ -26,6 +26,7 @@ mod vfio;
 mod virtio;
 
 use kernel::prelude::*;
+use virtio::PCI_VENDOR_ID_VIRTIO;
 
 module! {
     type: VirtioVfioPci,
@@ -43,11 +44,12 @@ module! {
             default: true,
             description: "Send only changed device parts after the first record of a pre-copy stream",
         },
+        any_device_type: bool {
+            default: false,
+            description: "Bind virtio devices of any type, not only network and block",
+        },
     },
 }
-
-/// PCI vendor id of virtio devices.
-const PCI_VENDOR_ID_VIRTIO: u32 = 0x1af4;
 
 kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
     // Modern ids: 0x1040 plus the virtio device type.

@@ -36,6 +36,11 @@ use objects::Objects;
 use params::PrecopyInterval;
 use saver::Saver;
 
+/// Virtio device types that are tested.
+const NETWORK: u16 = 1;
+/// See [`NETWORK`].
+const BLOCK: u16 = 2;
+
 /// The driver.
 pub(crate) struct VirtioVf;
 
@@ -52,6 +57,23 @@ impl vfio::Driver for VirtioVf {
     const SETTINGS: vfio::Settings<Self> = vfio::Settings::one::<PrecopyInterval>();
 
     fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Migration>> {
+        // With `driver_override` set, PCI offers devices that the id table does not have.
+        match virtio::device_type(pdev) {
+            Some(NETWORK | BLOCK) => {}
+            Some(_) if params::any_device_type() => {}
+            Some(device_type) => {
+                dev_err!(
+                    pdev,
+                    "not bound: virtio device type {} is untried; load the module with any_device_type=1 to try\n",
+                    device_type
+                );
+                return Err(ENODEV);
+            }
+            None => {
+                dev_err!(pdev, "not bound: no virtio device\n");
+                return Err(ENODEV);
+            }
+        }
         if !virtio::Member::is_one(pdev) {
             dev_info!(
                 pdev,

@@ -59,3 +59,8 @@ impl vfio::Setting<VirtioVf> for PrecopyInterval {
 pub(super) fn precopy_delta() -> bool {
     module_parameters::precopy_delta.value()
 }
+
+/// Whether to bind devices of types that nobody has tried.
+pub(super) fn any_device_type() -> bool {
+    module_parameters::any_device_type.value()
+}

@@ -36,13 +36,34 @@ use kernel::{
 /// The only resource object type that the device parts commands know.
 const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
 
+/// PCI vendor id of virtio devices.
+pub(crate) const PCI_VENDOR_ID_VIRTIO: u32 = 0x1af4;
+
 /// PCI device id of virtio device type 0.
 const MODERN_ID_BASE: u16 = 0x1040;
+
+/// Last PCI device id of a virtio device.
+const LAST_ID: u16 = 0x107f;
 
 /// Largest context in bytes that is taken for real. Every device seen has
 /// kilobytes; a larger answer would have us allocate without bound, and fill
 /// the admin virtqueue with more descriptors than it may have.
 const MAX_CONTEXT: u32 = 16 << 20;
+
+/// The type of a virtio device: 1 for network, 2 for block and so on; `None` if
+/// `pdev` is no virtio device.
+pub(crate) fn device_type(pdev: &pci::Device) -> Option<u16> {
+    if u32::from(pdev.vendor_id().as_raw()) != PCI_VENDOR_ID_VIRTIO {
+        return None;
+    }
+    // Virtio 1.4, 4.1.2.1 and 4.1.2.3: modern ids are the type plus a base; transitional devices
+    // have theirs as the subsystem id.
+    match pdev.device_id() {
+        0x1000..MODERN_ID_BASE => Some(pdev.subsystem_device_id()),
+        id @ MODERN_ID_BASE..=LAST_ID => Some(id - MODERN_ID_BASE),
+        _ => None,
+    }
+}
 
 /// A virtual function as a member of its PF's SR-IOV group.
 ///
@@ -101,14 +122,10 @@ impl Member {
         &self.pdev
     }
 
-    /// Virtio device type: 1 for network, 2 for block and so on.
+    /// Virtio device type, see [`device_type`].
     pub(crate) fn device_type(&self) -> u16 {
-        // Virtio 1.4, 4.1.2.1 and 4.1.2.3: modern ids are the type plus a base; transitional
-        // devices have theirs as the subsystem id.
-        match self.pdev.device_id().checked_sub(MODERN_ID_BASE) {
-            Some(device_type) => device_type,
-            None => self.pdev.subsystem_device_id(),
-        }
+        // It was one when it was bound.
+        device_type(&self.pdev).unwrap_or(0)
     }
 
     /// Who is to be told what happens to the device.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Virtio device parts and legacy registers of a virtual function, through admin commands on the
-//! PF's admin virtqueue.
+//! Virtio device parts and legacy registers of a virtual function, through admin
+//! commands on the PF's admin virtqueue.
 //!
 //! The commands are those of virtio 1.4, section 2.13; the PF's driver
 //! (`virtio_pci`) executes them. They block without a timeout until the device
@@ -15,9 +15,11 @@ mod buffer;
 mod legacy;
 
 pub(crate) use admin::{
+    device_type,
     GetParts,
     Member,
-    SetParts, //
+    SetParts,
+    PCI_VENDOR_ID_VIRTIO, //
 };
 pub(crate) use buffer::Buffer;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]

@@ -83,6 +83,8 @@ impl Machine<'_> {
             "local,path=/,mount_tag=root,security_model=none,multidevs=remap".to_string(),
         );
         if !self.bench.is_empty() {
+            // A virtio device of a type that the driver does not bind by default.
+            add("-device", "virtio-rng-pci".to_string());
             add("-device", "virtio-serial-pci".to_string());
             add(
                 "-chardev",

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use harness::kmsg::Log;
 use harness::ktap::Suite;
-use harness::pci;
+use harness::pci::{self, Function};
 use harness::vfio::Access;
 use harness::{expect, expect_eq, kmod, note, skip};
 use nix::errno::Errno;
@@ -44,6 +45,12 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         "rs",
         "bound_only_by_override",
         with(override_only),
+    );
+    suite.add(
+        "module",
+        "rs",
+        "other_types_by_parameter",
+        with(other_types),
     );
     for access in [Access::Cdev, Access::Group] {
         let config = Arc::clone(config);
@@ -133,6 +140,55 @@ fn override_only(config: &Config) -> Result<()> {
         "bound without an override"
     );
     config.bind(&vf, Driver::Rs)
+}
+
+/// A virtio device that is neither network nor block: an entropy source.
+fn entropy_source() -> Result<Option<Function>> {
+    for entry in std::fs::read_dir("/sys/bus/pci/devices")? {
+        let name = entry?.file_name();
+        let address = name.to_string_lossy().parse()?;
+        let function = Function::open(&address)?;
+        if matches!(function.ids()?, (0x1af4, 0x1005 | 0x1044)) {
+            return Ok(Some(function));
+        }
+    }
+    Ok(None)
+}
+
+fn other_types(config: &Config) -> Result<()> {
+    let Some(function) = entropy_source()? else {
+        skip!("no virtio device of another type here");
+    };
+    let native = function.driver();
+    release(config)?;
+    let name = config.module_name(Driver::Rs);
+    let driver = config.driver_name(Driver::Rs);
+    config.load(Driver::Rs)?;
+    let mut log = Log::follow()?;
+    let mut said = |words: &str| -> Result<bool> {
+        Ok(log.messages()?.iter().any(|line| line.contains(words)))
+    };
+    expect!(
+        function.bind(driver).is_err(),
+        "bound without the parameter"
+    );
+    expect_eq!(function.driver(), None, "driver without the parameter");
+    expect!(said("type 4 is untried")?, "the log does not say why");
+    function.unbind()?;
+    expect_eq!(kmod::unload(&name), Ok(()), "unloading");
+
+    kmod::load(&name, "any_device_type=1")?;
+    // Whether VFIO takes it as well depends on its being behind an IOMMU.
+    let bound = function.bind(driver);
+    note!("with the parameter: {bound:?}");
+    // It has no PF that could migrate it.
+    expect!(said("no live migration")?, "the driver did not look at it");
+    function.unbind()?;
+    expect_eq!(kmod::unload(&name), Ok(()), "unloading");
+    if let Some(native) = native {
+        function.bind(&native)?;
+    }
+    config.load(Driver::Rs)
 }
 
 fn no_unload_while_open(config: &Config, access: Access) -> Result<()> {
