@@ -16,6 +16,7 @@ use nix::errno::Errno;
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
+use crate::torture::Dice;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -39,7 +40,7 @@ const MACS: [Mac; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     type Test = fn(&Config) -> Result<()>;
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 8] = [
         ("accounting", accounting),
         ("arguments", arguments),
         ("asks_the_device_once_per_interval", rate),
@@ -47,6 +48,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("idle_device", idle),
         ("reinit", reinit),
         ("cancelled", cancelled),
+        ("random_activity", random_activity),
     ];
     for (name, test) in tests {
         let config = Arc::clone(config);
@@ -279,4 +281,74 @@ fn cancelled(config: &Config) -> Result<()> {
         );
     }
     rig::prove_migration(&device)
+}
+
+/// Whatever the guest does in which order, and whenever userspace asks and reads:
+/// the target ends up with the source's parts.
+fn random_activity(config: &Config) -> Result<()> {
+    const MIGRATIONS: u32 = 8;
+    const STEPS: usize = 16;
+    if !config.bench {
+        harness::skip!("only the bench can tell which parts a device has");
+    }
+    let (vf, source) = open(config)?;
+    let vf2 = config.vf2()?;
+    let target = rig::open_in(config, &vf2, Driver::Rs, source.space())?;
+    let mut talk = Talk::start(config, &vf, &source)?;
+    let mut control = config.control()?;
+    let (from, to) = (config.bench_name(&vf)?, config.bench_name(&vf2)?);
+    vf.set_attribute("precopy_interval_ms", "0")?;
+    let mut dice = Dice(0x0bad_cafe);
+    let (mut deltas, mut full) = (0, 0);
+    for migration in 0..MIGRATIONS {
+        let mut fd = source.begin(State::PreCopy)?;
+        let mut stream = Vec::new();
+        for _ in 0..STEPS {
+            match dice.roll(4) {
+                0 => {
+                    talk.net.set_mac([2, 0, 0, 0, 1, dice.roll(256) as u8])?;
+                }
+                1 => {
+                    let table: Vec<Mac> = (0..dice.roll(4))
+                        .map(|_| [2, 0, 0, 0, 2, dice.roll(256) as u8])
+                        .collect();
+                    talk.net.set_mac_table(&table)?;
+                }
+                2 => talk.exchange(1)?,
+                _ => {}
+            }
+            if dice.roll(3) == 0 {
+                continue;
+            }
+            let before = fd.precopy()?;
+            match before.dirty_bytes {
+                0 => {}
+                1..=200 => deltas += 1,
+                _ => full += 1,
+            }
+            // Some of it, or all.
+            let ahead = usize::try_from(before.initial_bytes + before.dirty_bytes)?;
+            let mut bytes = vec![0; dice.roll(2 * ahead + 1).min(ahead)];
+            if !bytes.is_empty() {
+                let length = fd.read_once(&mut bytes).context("reading")?;
+                stream.extend_from_slice(&bytes[..length]);
+            }
+        }
+        source.go(State::StopCopy)?;
+        stream.extend(fd.read_all()?);
+        drop(fd);
+        rig::recover(&target)?;
+        rig::load(&target, &stream).with_context(|| format!("migration {migration}"))?;
+        expect_eq!(
+            control.parts(&to)?,
+            control.parts(&from)?,
+            "parts of the target, migration {migration}"
+        );
+        source.go(State::Running)?;
+    }
+    note!("{deltas} deltas and {full} full records in {MIGRATIONS} migrations");
+    expect!(deltas > 0 && full > 0, "the test did not do what it is for");
+    vf.set_attribute("precopy_interval_ms", "1000")?;
+    rig::recover(&target)?;
+    rig::recover(&source)
 }

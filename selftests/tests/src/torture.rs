@@ -36,10 +36,11 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
 }
 
 /// A fixed sequence, so that a failure has a chance to come again (xorshift32).
-struct Dice(u32);
+pub struct Dice(pub u32);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
