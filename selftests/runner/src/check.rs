@@ -152,7 +152,7 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             setup,
             &["vvp-selftests", "--bench"],
             &[],
-            minutes(15),
+            minutes(25),
             progress,
         ),
         Stage::NoAdmin => in_l1(

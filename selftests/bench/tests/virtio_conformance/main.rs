@@ -18,6 +18,7 @@ mod malformed;
 mod net;
 mod page_writer;
 mod parts;
+mod random_deltas;
 mod random_parts;
 mod random_rings;
 mod rig;
