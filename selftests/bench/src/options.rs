@@ -66,6 +66,10 @@ pub struct Options {
     #[arg(long)]
     pub no_mrg_rxbuf: bool,
 
+    /// Do not offer indirect descriptors
+    #[arg(long)]
+    pub no_indirect: bool,
+
     /// Bytes of ballast in each function's device parts
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub extra_parts: usize,
@@ -196,6 +200,7 @@ impl Options {
             admin_vq: !self.no_admin_vq,
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
+            indirect: !self.no_indirect,
             extra_parts: self.extra_parts,
             host_socket: self.host_socket.clone(),
         }

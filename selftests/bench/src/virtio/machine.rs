@@ -53,6 +53,8 @@ pub struct Config {
     pub transitional: bool,
     /// Whether network functions offer mergeable receive buffers.
     pub mrg_rxbuf: bool,
+    /// Whether the functions offer indirect descriptors.
+    pub indirect: bool,
     /// Bytes of ballast in each function's device parts.
     pub extra_parts: usize,
     /// Where to bind the host's port of the switch.
@@ -67,6 +69,7 @@ impl Default for Config {
             admin_vq: true,
             transitional: false,
             mrg_rxbuf: true,
+            indirect: true,
             extra_parts: 0,
             host_socket: None,
         }
@@ -246,11 +249,15 @@ fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> 
     } else {
         0
     };
+    let mut transport = features::TRANSPORT;
+    if !config.indirect {
+        transport &= !features::RING_INDIRECT_DESC;
+    }
     Device::new(
         name,
         port,
         kind,
-        features::TRANSPORT | owner | admin,
+        transport | owner | admin,
         transitional,
         config.extra_parts,
     )
