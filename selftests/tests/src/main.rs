@@ -20,6 +20,7 @@ mod kvm_ring;
 mod legacy;
 mod lifetimes;
 mod loading;
+mod memory;
 mod module;
 mod no_admin;
 mod observe;

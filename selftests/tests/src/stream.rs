@@ -3,7 +3,6 @@
 //!
 //! None of these runs against the C driver: several of them crash it.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use nix::errno::Errno;
 use crate::config::Config;
 use crate::framing::{self, DATA, DRIVER_FEATURES, HEADER, OPTIONAL, PART_HEADER, record};
 use crate::loading::Loading;
-use crate::rig;
+use crate::{memory, rig};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -178,33 +177,19 @@ fn unknown_records(loading: &Loading) -> Result<()> {
     Ok(())
 }
 
-/// Memory the kernel has to give away, in bytes.
-fn available_memory() -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"));
-    let kilobytes: u64 = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .context("no MemAvailable")?
-        .parse()
-        .context("MemAvailable")?;
-    Ok(kilobytes * 1024)
-}
-
 /// Nothing may be allocated for bytes that have only been announced.
 fn costs_nothing(loading: &Loading, what: &str, stream: &[u8]) -> Result<()> {
-    /// What a system does by itself in the meantime, and what a record may cost.
-    const NOISE: u64 = 48 << 20;
     rig::recover(&loading.target)?;
     let mut fd = rig::resume(&loading.target)?;
-    let before = available_memory()?;
+    let before = memory::available()?;
     let written = fd.write_all(stream);
-    let after = available_memory()?;
+    let after = memory::available()?;
     note!(
         "{what}: write {written:?}, {} KiB less memory",
         before.saturating_sub(after) >> 10
     );
     expect!(
-        after + NOISE > before,
+        after + memory::NOISE > before,
         "{what}: {} MiB of memory gone",
         (before - after) >> 20
     );

@@ -6,7 +6,6 @@
 //! driver does, for those where asking does no harm. That is reported and not
 //! judged: it is not ours to pass or fail.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::scope;
@@ -22,7 +21,7 @@ use nix::errno::Errno;
 use crate::config::{Config, Driver};
 use crate::framing::{DATA, HEADER, OPTIONAL, record};
 use crate::loading::Loading;
-use crate::{faults, fd_lifetime, lifetimes, rig};
+use crate::{faults, fd_lifetime, lifetimes, memory, rig};
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -30,9 +29,6 @@ const CREATE: u16 = 0x0a;
 const METADATA: u16 = 0x0e;
 const GET: u16 = 0x0f;
 const MODE_SET: u16 = 0x11;
-
-/// Memory that comes and goes in a system that does nothing, in bytes.
-const NOISE: u64 = 48 << 20;
 
 /// What a driver was seen to do.
 enum Finding {
@@ -135,29 +131,17 @@ fn commands(config: &Config, opcode: u16) -> Result<u64> {
     Ok(config.control()?.state()?.commands(opcode))
 }
 
-/// Memory that the kernel could give away, in bytes.
-fn available_memory() -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"));
-    let kilobytes: u64 = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .context("no MemAvailable")?
-        .parse()
-        .context("MemAvailable")?;
-    Ok(kilobytes * 1024)
-}
-
 /// What it costs to write `bytes` to a loading device.
 fn cost(config: &Config, driver: Driver, bytes: &[u8]) -> Result<Finding> {
     let device = open(config, driver)?;
     let mut fd = rig::resume(&device)?;
-    let before = available_memory()?;
+    let before = memory::available()?;
     let answer = fd.write_once(bytes);
-    let cost = before.saturating_sub(available_memory()?);
+    let cost = before.saturating_sub(memory::available()?);
     drop(fd);
     rig::recover(&device)?;
     let text = format!("{} bytes cost {} MiB ({answer:?})", bytes.len(), cost >> 20);
-    Ok(Finding::weak_if(cost > NOISE, text))
+    Ok(Finding::weak_if(cost > memory::NOISE, text))
 }
 
 fn announced_record(config: &Config, driver: Driver) -> Result<Finding> {
@@ -432,14 +416,14 @@ fn sessions_leave_nothing(config: &Config) -> Result<()> {
     let device = ours(config)?;
     rig::save(&device)?;
     rig::recover(&device)?;
-    let before = available_memory()?;
+    let before = memory::available()?;
     for _ in 0..100 {
         drop(device.begin(State::StopCopy)?);
         device.go(State::Stop)?;
     }
-    let after = available_memory()?;
+    let after = memory::available()?;
     expect!(
-        after + NOISE > before,
+        after + memory::NOISE > before,
         "{} MiB less after 100 sessions",
         before.saturating_sub(after) >> 20
     );
