@@ -62,6 +62,7 @@ fn sound(stats: &DiskStats) -> Result<(), String> {
 mod tests {
     use super::super::prepare::DeviceType;
     use super::super::report::{DiskFacts, HostView, Migration};
+    use super::super::tracking::Teller;
     use super::super::verdict::verdicts;
     use super::*;
     use crate::stats::PageStats;
@@ -89,6 +90,7 @@ mod tests {
                 ..Migration::default()
             }),
             source_gone: Some(true),
+            teller: Some(Teller::Device),
             pages: Some(pages.clone()),
             pages_rewritten: Some(pages),
             disk: DiskFacts {
