@@ -115,6 +115,9 @@ fn print_ktap(report: &Report, verdicts: &[Verdict]) {
     for line in render(report).lines() {
         println!("# {line}");
     }
+    for oddity in &report.guest_oddities {
+        println!("# report: {fixture}: not held against the driver: {oddity}");
+    }
     for (index, verdict) in verdicts.iter().enumerate() {
         let number = index + 1;
         match &verdict.problem {

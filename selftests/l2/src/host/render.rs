@@ -70,6 +70,9 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
             Some(problem) => writeln!(to, "  NOT MET  {}: {problem}", verdict.name)?,
         }
     }
+    for oddity in &report.guest_oddities {
+        line(to, "odd", oddity)?;
+    }
     writeln!(
         to,
         "\nAll times are those of an emulated machine: QEMU without KVM emulates the host\n\

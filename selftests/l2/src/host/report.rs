@@ -39,6 +39,8 @@ pub struct Report {
     pub pages_rewritten: Option<PageStats>,
     /// Lines of the guest's kernel log that report a fault.
     pub guest_alarms: Vec<String>,
+    /// Those that are known to come from the emulated processor.
+    pub guest_oddities: Vec<String>,
 }
 
 /// What was migrated with what.
