@@ -83,16 +83,17 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Puts together a PF with `vfs` VFs. `devices` makes the models, given the
+    /// Puts together a PF with `vfs` VFs and an IOMMU with `features`. `devices` makes the models, given the
     /// ports. `ending` is told if the guest cannot work with the bench.
     pub fn new<D: Devices + 'static>(
         vfs: u16,
+        features: u64,
         devices: impl FnOnce(Vec<PortRef>) -> Result<D, String>,
         ending: Sender<Ending>,
     ) -> Result<Self, Error> {
         let ram = Arc::new(GuestRam::new());
         let (interrupts, raise) = iommu_function::interrupt();
-        let unit = Arc::new(Unit::new(ram.clone(), raise));
+        let unit = Arc::new(Unit::new(ram.clone(), features, raise));
         let misplaced = move |reason| {
             // Nobody listens any more once the bench is ending anyway.
             let _ = ending.send(Ending::Fatal(reason));
@@ -149,12 +150,13 @@ pub fn function_name(number: usize) -> String {
     }
 }
 
-/// The IVRS table for a bench as [`qemu::arguments`] sets it up.
-pub fn ivrs() -> Vec<u8> {
+/// The IVRS table for a bench whose IOMMU offers `features`, as [`qemu::arguments`] sets it up.
+pub fn ivrs(features: u64) -> Vec<u8> {
     let table = Ivrs {
         function: qemu::IOMMU_REQUESTER,
         capability: iommu_function::CAPABILITY,
         registers: iommu_function::REGISTERS,
+        features,
         requesters: (qemu::requester(0), qemu::requester(MAX_VFS)),
     };
     table.table()

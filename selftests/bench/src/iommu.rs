@@ -20,4 +20,4 @@ mod device_table;
 mod dma;
 mod event;
 mod page_table;
-mod registers;
+pub mod registers;

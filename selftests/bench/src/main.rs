@@ -52,6 +52,7 @@ fn run(options: &Options) -> Result<()> {
     let config = options.machine();
     let bench = Assembly::new(
         options.vfs,
+        options.iommu_features(),
         |ports| Machine::new(config, ports).map_err(|error| error.to_string()),
         ending.clone(),
     )?;
@@ -80,7 +81,8 @@ fn prepare(options: &Options) -> Result<()> {
         .map(assembly::function_name)
         .collect();
     let ivrs = options.dir.join("ivrs.bin");
-    fs::write(&ivrs, assembly::ivrs()).with_context(|| ivrs.display().to_string())?;
+    fs::write(&ivrs, assembly::ivrs(options.iommu_features()))
+        .with_context(|| ivrs.display().to_string())?;
     let arguments = qemu::arguments(&options.dir, options.pci_slot, &functions, &ivrs);
     let path = options.dir.join("qemu.args");
     fs::write(&path, arguments.join("\n") + "\n").with_context(|| path.display().to_string())

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 use crate::assembly::MAX_VFS;
+use crate::iommu::registers::{FEATURES, HOST_DIRTY};
 use crate::virtio::blk::{self, disk};
 use crate::virtio::machine;
 
@@ -65,6 +66,10 @@ pub struct Options {
     /// Do not offer mergeable receive buffers
     #[arg(long)]
     pub no_mrg_rxbuf: bool,
+
+    /// An IOMMU without accessed and dirty bits in its page tables
+    #[arg(long)]
+    pub no_dirty_tracking: bool,
 
     /// Do not offer indirect descriptors
     #[arg(long)]
@@ -186,6 +191,15 @@ impl Options {
                 disk::MAX_SIZE
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// What the IOMMU offers.
+    pub fn iommu_features(&self) -> u64 {
+        if self.no_dirty_tracking {
+            FEATURES & !HOST_DIRTY
+        } else {
+            FEATURES
         }
     }
 

@@ -52,6 +52,10 @@ pub enum Stage {
     Type1,
     /// The same without DMA logging: QEMU asks iommufd for dirty pages.
     IommufdTracking,
+    /// The same with iommufd on an IOMMU that has no dirty bits.
+    NoDirtyBits,
+    /// The same with neither: QEMU takes all memory as dirty by itself.
+    Untracked,
     /// Live migration of a guest with a file system on a block function.
     L2Blk,
     /// The first with an IOMMU that loses dirty bits: the check must notice.
@@ -72,6 +76,8 @@ impl fmt::Display for Stage {
             Stage::LegacyGuest => "L2 legacy guest",
             Stage::Type1 => "L2 with type1",
             Stage::IommufdTracking => "L2 without DMA logging",
+            Stage::NoDirtyBits => "L2 without dirty bits",
+            Stage::Untracked => "L2 without tracking",
             Stage::L2Blk => "L2 file system",
             Stage::NegativeControl => "L2 negative control",
         })
@@ -204,6 +210,36 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
         Stage::IommufdTracking => l2(
             setup,
             &["--dma-logging", "off", "--expect-teller", "iommu"],
+            &[],
+            progress,
+        ),
+        Stage::NoDirtyBits => l2(
+            setup,
+            &[
+                "--enable-migration",
+                "auto",
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "device",
+            ],
+            &["--no-dirty-tracking"],
+            progress,
+        ),
+        Stage::Untracked => l2(
+            setup,
+            &[
+                "--container",
+                "type1",
+                "--dma-logging",
+                "off",
+                "--enable-migration",
+                "on",
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "nobody",
+            ],
             &[],
             progress,
         ),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The IVRS ACPI table: tells the guest where the unit is and whom it serves.
 
-use super::registers::{FEATURES, FEATURES_2};
+use super::registers::FEATURES_2;
 
 /// What the table announces.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub struct Ivrs {
     pub capability: u16,
     /// Physical address of the registers.
     pub registers: u64,
+    /// What the unit offers.
+    pub features: u64,
     /// First and last requester id that it translates.
     pub requesters: (u16, u16),
 }
@@ -57,7 +59,7 @@ impl Ivrs {
         ivhd.extend(self.registers.to_le_bytes());
         // PCI segment, IOMMU info, feature attributes.
         ivhd.extend([0; 8]);
-        ivhd.extend(FEATURES.to_le_bytes());
+        ivhd.extend(self.features.to_le_bytes());
         ivhd.extend(FEATURES_2.to_le_bytes());
         ivhd.extend(entries);
         ivhd

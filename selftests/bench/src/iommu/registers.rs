@@ -47,7 +47,10 @@ pub mod status {
 /// What the model offers: prefetch, no-execute, INVALIDATE_IOMMU_ALL, guest
 /// APIC mode (without it Linux ignores the feature words of the IVRS), host
 /// accessed and dirty bits. Host address translation size 0: four levels.
-pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | (1 << 52);
+pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | HOST_DIRTY;
+
+/// Feature: host accessed and dirty bits in page tables.
+pub const HOST_DIRTY: u64 = 1 << 52;
 
 /// The second extended feature register: nothing.
 pub const FEATURES_2: u64 = 0;
@@ -63,6 +66,8 @@ const POINTER_MASK: u64 = 0x7_fff0;
 /// The registers that hold state. Everything else reads as zero.
 #[derive(Clone, Debug, Default)]
 pub struct Registers {
+    /// What the unit offers, of [`FEATURES`].
+    pub features: u64,
     pub device_table: u64,
     pub command_base: u64,
     pub event_base: u64,
@@ -82,6 +87,14 @@ pub struct Registers {
 }
 
 impl Registers {
+    /// The registers after power-on of a unit that offers `features`.
+    pub fn new(features: u64) -> Self {
+        Self {
+            features,
+            ..Self::default()
+        }
+    }
+
     /// Reads the aligned 8 bytes at `offset`.
     pub fn read(&self, offset: u64) -> u64 {
         match offset {
@@ -91,7 +104,7 @@ impl Registers {
             offset::CONTROL => self.control,
             offset::EXCLUSION_BASE => self.exclusion_base,
             offset::EXCLUSION_LIMIT => self.exclusion_limit,
-            offset::EXTENDED_FEATURE => FEATURES,
+            offset::EXTENDED_FEATURE => self.features,
             offset::EXTENDED_FEATURE_2 => FEATURES_2,
             offset::COMMAND_HEAD => self.command_head,
             offset::COMMAND_TAIL => self.command_tail,

@@ -93,10 +93,11 @@ impl std::fmt::Debug for Unit {
 }
 
 impl Unit {
-    /// A unit in its power-on state.
-    pub fn new(ram: Arc<GuestRam>, interrupt: RaiseInterrupt) -> Self {
+    /// A unit in its power-on state that offers `features`, see
+    /// [`super::registers::FEATURES`].
+    pub fn new(ram: Arc<GuestRam>, features: u64, interrupt: RaiseInterrupt) -> Self {
         let state = State {
-            registers: Registers::default(),
+            registers: Registers::new(features),
             cache: Cache::default(),
             counters: Counters::default(),
             dirty_bits: true,
@@ -113,7 +114,7 @@ impl Unit {
     /// to the bench, not to the unit, and stay.
     pub fn reset(&self) {
         let mut state = self.lock();
-        state.registers = Registers::default();
+        state.registers = Registers::new(state.registers.features);
         state.cache.forget_all();
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The process: its options, what it refuses, what it leaves in its directory.
 
+use bench::iommu::registers::FEATURES;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -242,7 +243,7 @@ fn a_ready_bench_listens_and_says_how_to_reach_it() {
     assert_eq!(lines[lines.len() - 2..], ["-acpitable", &table]);
     assert_eq!(
         std::fs::read(ivrs).expect("ivrs.bin"),
-        bench::assembly::ivrs()
+        bench::assembly::ivrs(FEATURES)
     );
 
     shut_down(dir.path(), child);

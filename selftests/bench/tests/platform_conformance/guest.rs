@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use bench::assembly::{Assembly, Ending};
 use bench::control::Control;
+use bench::iommu::registers::FEATURES;
 use bench::testing::Scratch;
 use bench::testing::scratch::register as scratch;
 use serde_json::Value;
@@ -69,7 +70,7 @@ impl Guest {
         let dir = TempDir::new();
         let (sender, endings) = mpsc::channel();
         let devices = |ports| Ok(Scratch::new(ports, bar));
-        let assembly = Assembly::new(vfs, devices, sender.clone()).expect("assembly");
+        let assembly = Assembly::new(vfs, FEATURES, devices, sender.clone()).expect("assembly");
         assembly.listen(dir.path()).expect("sockets");
         let control = Control::new(assembly.devices().clone(), assembly.unit().clone(), sender);
         let connect =

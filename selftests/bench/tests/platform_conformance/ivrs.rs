@@ -2,6 +2,7 @@
 //! The IVRS table, byte by byte.
 
 use crate::wire::feature;
+use bench::iommu::registers::{FEATURES, HOST_DIRTY};
 
 fn u16_at(table: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(table[at..at + 2].try_into().expect("two bytes"))
@@ -17,7 +18,7 @@ fn u64_at(table: &[u8], at: usize) -> u64 {
 
 #[test]
 fn header() {
-    let table = bench::assembly::ivrs();
+    let table = bench::assembly::ivrs(FEATURES);
     assert_eq!(&table[..4], b"IVRS");
     assert_eq!(u32_at(&table, 4) as usize, table.len());
     assert_eq!(table[8], 2, "revision");
@@ -28,7 +29,7 @@ fn header() {
 
 #[test]
 fn hardware_definition() {
-    let table = bench::assembly::ivrs();
+    let table = bench::assembly::ivrs(FEATURES);
     let ivhd = &table[48..];
     assert_eq!(ivhd[0], 0x11, "type");
     assert_eq!(
@@ -51,8 +52,16 @@ fn hardware_definition() {
 }
 
 #[test]
+fn without_dirty_bits() {
+    let table = bench::assembly::ivrs(FEATURES & !HOST_DIRTY);
+    let offered = u64_at(&table[48..], 24);
+    assert_eq!(offered & feature::HD_SUP, 0);
+    assert_eq!(offered | feature::HD_SUP, FEATURES);
+}
+
+#[test]
 fn devices() {
-    let table = bench::assembly::ivrs();
+    let table = bench::assembly::ivrs(FEATURES);
     let entries = &table[48 + 40..];
     // Start of range 01:00.0, end of range 01:00.7.
     assert_eq!(entries, [3, 0x00, 0x01, 0, 4, 0x07, 0x01, 0]);
