@@ -41,8 +41,9 @@ const _: () = {
     assert!(size_of::<abi::vvp_end>() == END_LEN);
 };
 
-/// Most bytes on the stream beside device data: identity and end.
-pub(super) const OVERHEAD: u64 = (2 * HEADER_LEN + MAX_LEN + END_LEN) as u64;
+/// Most bytes on the stream beside a context's device parts: the headers of
+/// identity, device data and end, and the contents of the first and the last.
+pub(super) const OVERHEAD: u64 = (3 * HEADER_LEN + MAX_LEN + END_LEN) as u64;
 
 /// CRC-32C, see `logic::seal`.
 pub(super) fn crc32c(register: u32, bytes: &[u8]) -> u32 {

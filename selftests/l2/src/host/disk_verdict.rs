@@ -63,7 +63,7 @@ mod tests {
     use super::super::prepare::DeviceType;
     use super::super::report::{DiskFacts, HostView, Migration};
     use super::super::tracking::Teller;
-    use super::super::verdict::verdicts;
+    use super::super::verdict::{failed, verdicts};
     use super::*;
     use crate::stats::PageStats;
 
@@ -108,14 +108,6 @@ mod tests {
         };
         report.setting.device = DeviceType::Blk;
         report
-    }
-
-    fn failed(report: &Report) -> Vec<&'static str> {
-        verdicts(report)
-            .into_iter()
-            .filter(|verdict| verdict.problem.is_some())
-            .map(|verdict| verdict.name)
-            .collect()
     }
 
     #[test]

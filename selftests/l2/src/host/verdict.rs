@@ -247,6 +247,16 @@ fn guest_log(report: &Report) -> Result<(), String> {
     }
 }
 
+/// Names of the requirements that a report does not meet.
+#[cfg(test)]
+pub(super) fn failed(report: &Report) -> Vec<&'static str> {
+    verdicts(report)
+        .into_iter()
+        .filter(|verdict| verdict.problem.is_some())
+        .map(|verdict| verdict.name)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,14 +297,6 @@ mod tests {
             pages_rewritten: Some(pages),
             ..Report::default()
         }
-    }
-
-    fn failed(report: &Report) -> Vec<&'static str> {
-        verdicts(report)
-            .into_iter()
-            .filter(|verdict| verdict.problem.is_some())
-            .map(|verdict| verdict.name)
-            .collect()
     }
 
     #[test]
