@@ -3,7 +3,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install samples clean setup demo check help
+.PHONY: module modules_install samples clean setup demo check check-all help
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -29,13 +29,17 @@ demo: setup
 check: setup
 	@scripts/selftests.sh run check
 
+check-all: setup
+	@scripts/selftests.sh run check --all
+
 help:
 	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
 	@echo 'make modules_install  install it'
 	@echo 'make samples          build the module and the sample driver'
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
-	@echo 'make check            run all tests'
+	@echo 'make check            run the tests that fit into three quarters of an hour'
+	@echo 'make check-all        run all tests'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
 	@echo
-	@echo 'demo, check and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check, check-all and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

@@ -62,6 +62,23 @@ pub enum Stage {
     NegativeControl,
 }
 
+impl Stage {
+    /// The stages of a run: all there are, or those that fit into the time that
+    /// one waits for a change to be judged.
+    pub fn selection(all: bool) -> Vec<Self> {
+        Self::value_variants()
+            .iter()
+            .copied()
+            .filter(|stage| all || !stage.is_long())
+            .collect()
+    }
+
+    /// Only `make check-all` runs it; a shorter stage of its kind is in `make check`.
+    fn is_long(self) -> bool {
+        false
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

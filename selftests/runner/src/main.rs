@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use runner::check::{self, Setup, Stage};
 use runner::l1::{self, Job};
@@ -32,6 +32,9 @@ enum Action {
         /// Run only these stages.
         #[arg(long = "stage", value_enum)]
         stages: Vec<Stage>,
+        /// Run the long stages, too.
+        #[arg(long, conflicts_with = "stages")]
+        all: bool,
     },
     /// Migrate a live guest and print a report.
     Demo {
@@ -112,13 +115,17 @@ fn act(command: &Action) -> Result<u8> {
     let verdict = |good: bool| u8::from(!good);
     match command {
         Action::L1(options) => run_l1(options),
-        Action::Check { common, stages } => {
+        Action::Check {
+            common,
+            stages,
+            all,
+        } => {
             let stages = if stages.is_empty() {
-                Stage::value_variants()
+                Stage::selection(*all)
             } else {
-                stages
+                stages.clone()
             };
-            check::run(&common.setup(), stages).map(verdict)
+            check::run(&common.setup(), &stages).map(verdict)
         }
         Action::Demo {
             common,
