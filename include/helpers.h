@@ -10,6 +10,7 @@ struct pci_dev;
 struct scatterlist;
 struct vfio_device;
 
+struct pci_dev *vvp_pci_physfn(struct pci_dev *pdev);
 resource_size_t vvp_pci_resource_len(struct pci_dev *pdev, int bar);
 int vvp_pm_runtime_resume_and_get(struct pci_dev *pdev);
 void vvp_pm_runtime_put(struct pci_dev *pdev);

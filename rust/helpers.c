@@ -9,6 +9,11 @@
 
 #include "helpers.h"
 
+struct pci_dev *vvp_pci_physfn(struct pci_dev *pdev)
+{
+	return pci_physfn(pdev);
+}
+
 resource_size_t vvp_pci_resource_len(struct pci_dev *pdev, int bar)
 {
 	return pci_resource_len(pdev, bar);

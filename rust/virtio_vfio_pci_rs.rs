@@ -68,6 +68,10 @@ struct VirtioVfioPci {
 impl kernel::InPlaceModule for VirtioVfioPci {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _: {
+                // SAFETY: The module is initialised once, and its driver, which has slots, below.
+                unsafe { virtio::init() };
+            },
             // SAFETY: The module is initialised once, and its driver below.
             _observe: unsafe { observe::Root::new() },
             driver <- vfio::Registration::new(c"virtio_vfio_pci_rs", module, &ID_TABLE),

@@ -39,14 +39,10 @@ pub const fn is_transient(errno: i32) -> bool {
     errno == EAGAIN
 }
 
-/// Milliseconds to wait before retry number `attempt`, which counts from 0.
-pub const fn retry_delay_ms(attempt: u32) -> i64 {
-    // Doubling from 2 ms: 62 ms in all over MAX_RETRIES.
-    2 << if attempt < MAX_RETRIES {
-        attempt
-    } else {
-        MAX_RETRIES
-    }
+/// Milliseconds to wait before retry number `attempt`, which counts from 0: 2 at
+/// first and twice as long each time, for a second at most.
+pub const fn delay_ms(attempt: u32) -> i64 {
+    2 << if attempt < 9 { attempt } else { 9 }
 }
 
 #[cfg(test)]
@@ -75,8 +71,8 @@ mod tests {
 
     #[test]
     fn retries_are_bounded_in_time() {
-        let total: i64 = (0..MAX_RETRIES).map(retry_delay_ms).sum();
+        let total: i64 = (0..MAX_RETRIES).map(delay_ms).sum();
         assert_eq!(total, 62);
-        assert_eq!(retry_delay_ms(u32::MAX), retry_delay_ms(MAX_RETRIES));
+        assert_eq!(delay_ms(u32::MAX), 1024);
     }
 }

@@ -5,7 +5,8 @@
 
 use super::{
     admin_command,
-    load_error::LoadError, //
+    load_error::LoadError,
+    pieces, //
 };
 use core::fmt;
 
@@ -19,7 +20,8 @@ pub enum Cause {
         /// The command's opcode.
         opcode: u16,
     },
-    /// The device's answer to how large its context may be is not to be believed.
+    /// The device's answer to how large its context may be: nothing, or more than
+    /// can be read.
     ContextSize {
         /// The answer in bytes.
         size: u32,
@@ -50,9 +52,12 @@ impl fmt::Display for Cause {
             Self::Command { opcode } => {
                 write!(f, "admin command {} failed", admin_command::name(*opcode))
             }
-            Self::ContextSize { size } => {
-                write!(f, "device says that its context has up to {size} bytes")
-            }
+            Self::ContextSize { size: 0 } => f.write_str("device says that it has no context"),
+            Self::ContextSize { size } => write!(
+                f,
+                "context of up to {size} bytes: an admin command takes {}",
+                pieces::MAX_LEN
+            ),
             Self::Written { written, room } => {
                 write!(f, "device says that it wrote {written} bytes of {room}")
             }
@@ -160,6 +165,7 @@ mod tests {
             Cause::Stream(LoadError::Oversize { size: 9, limit: 8 }),
             Cause::Stream(LoadError::NoData),
             Cause::ContextSize { size: 0 },
+            Cause::ContextSize { size: u32::MAX },
             Cause::Written {
                 written: 7,
                 room: 6,

@@ -11,7 +11,8 @@ pub const MAX_FEATURE_WORDS: usize = super::features::WORDS;
 /// First four bytes of an identity's content: "VVPS".
 pub const MAGIC: u32 = u32::from_le_bytes(*b"VVPS");
 
-/// Version of the format. A loader refuses any other.
+/// Version of the format. A loader skips an identity of any other, as it skips
+/// optional records that it does not know.
 pub const VERSION: u16 = 1;
 
 /// Length in bytes of an identity's content before the feature words.
@@ -34,14 +35,9 @@ pub struct Identity {
     pub features: Features,
 }
 
-/// Why the content of an identity is refused.
+/// The content is none of an identity: wrong size or wrong first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentityError {
-    /// It is none: wrong size or wrong first bytes.
-    Malformed,
-    /// It has another version.
-    Version(u16),
-}
+pub struct Malformed;
 
 impl Identity {
     /// The content on the stream: so many bytes of the array.
@@ -59,33 +55,30 @@ impl Identity {
         (bytes, FIXED_LEN + 8 * words.len())
     }
 
-    /// The identity that `content` spells.
+    /// The identity that `content` spells; `None` if it has another version, of
+    /// which only the beginning is looked at: a later one may have more fields.
     ///
     /// # Errors
     ///
-    /// As [`IdentityError`] says. The version is looked at before the length: a
-    /// later one may have more fields.
-    pub fn decode(content: &[u8]) -> Result<Self, IdentityError> {
-        let (fixed, words) = content
-            .split_first_chunk::<FIXED_LEN>()
-            .ok_or(IdentityError::Malformed)?;
+    /// The content is no identity.
+    pub fn decode(content: &[u8]) -> Result<Option<Self>, Malformed> {
+        let (fixed, words) = content.split_first_chunk::<FIXED_LEN>().ok_or(Malformed)?;
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *fixed;
         if u32::from_le_bytes([a, b, c, d]) != MAGIC {
-            return Err(IdentityError::Malformed);
+            return Err(Malformed);
         }
-        let version = u16::from_le_bytes([e, f]);
-        if version != VERSION {
-            return Err(IdentityError::Version(version));
+        if u16::from_le_bytes([e, f]) != VERSION {
+            return Ok(None);
         }
         let count = u32::from_le_bytes([m, n, o, p]) as usize;
         if count > MAX_FEATURE_WORDS || words.len() != 8 * count {
-            return Err(IdentityError::Malformed);
+            return Err(Malformed);
         }
-        Ok(Self {
+        Ok(Some(Self {
             device_type: u16::from_le_bytes([g, h]),
             parts: u32::from_le_bytes([i, j, k, l]),
             features: Features::from_bytes(words),
-        })
+        }))
     }
 }
 
@@ -137,7 +130,7 @@ mod tests {
             5, 0, 0, 0, 0, 0, 0, 0,
         ];
         assert_eq!(bytes[..len], wire);
-        assert_eq!(Identity::decode(&wire), Ok(identity()));
+        assert_eq!(Identity::decode(&wire), Ok(Some(identity())));
 
         let end = End {
             records: 3,
@@ -154,38 +147,35 @@ mod tests {
         for cut in 0..len {
             assert_eq!(
                 Identity::decode(&bytes[..cut]),
-                Err(IdentityError::Malformed),
+                Err(Malformed),
                 "length {cut}"
             );
         }
         assert_eq!(
             Identity::decode(&bytes[..=len]),
-            Err(IdentityError::Malformed)
+            Err(Malformed)
         );
         let mut other = bytes;
         other[0] ^= 1;
         assert_eq!(
             Identity::decode(&other[..len]),
-            Err(IdentityError::Malformed)
+            Err(Malformed)
         );
         // More words than there can be.
         let mut other = bytes;
         other[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(
             Identity::decode(&other[..len]),
-            Err(IdentityError::Malformed)
+            Err(Malformed)
         );
     }
 
     #[test]
-    fn other_versions_are_told_apart_at_any_length() {
+    fn other_versions_are_none_at_any_length() {
         let (mut bytes, len) = identity().encode();
         bytes[4] = 2;
         for len in [FIXED_LEN, len, MAX_LEN] {
-            assert_eq!(
-                Identity::decode(&bytes[..len]),
-                Err(IdentityError::Version(2))
-            );
+            assert_eq!(Identity::decode(&bytes[..len]), Ok(None));
         }
     }
 }

@@ -12,7 +12,6 @@ use super::{
     identity::{
         End,
         Identity,
-        IdentityError,
         END_LEN,
         MAX_LEN, //
     },
@@ -35,7 +34,7 @@ use super::{
 /// The device that is to be loaded.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Size in bytes of its largest context.
+    /// Most bytes of device data that it can be given at once.
     pub limit: u64,
     /// Virtio device type.
     pub device_type: u16,
@@ -101,6 +100,8 @@ enum State {
         bytes: [u8; MAX_LEN],
         filled: usize,
         size: usize,
+        /// Bytes behind those, of a version that has more.
+        more: u64,
     },
     Skip {
         left: u64,
@@ -113,6 +114,14 @@ impl State {
         bytes: [0; HEADER_LEN],
         filled: 0,
     };
+
+    /// Behind `left` bytes that nobody wants.
+    const fn skip(left: u64) -> Self {
+        match left {
+            0 => Self::START,
+            _ => Self::Skip { left },
+        }
+    }
 }
 
 /// Parser of a migration stream.
@@ -213,15 +222,18 @@ impl Loader {
                 bytes,
                 filled,
                 size,
+                more,
             } => {
                 let content = bytes.get_mut(..*size).unwrap_or_default();
                 if !fill(content, filled, input) {
                     return Ok(Progress::More);
                 }
-                let (kind, bytes, size) = (*kind, *bytes, *size);
-                self.state = State::START;
+                let (kind, bytes, size, more) = (*kind, *bytes, *size, *more);
+                self.state = State::skip(more);
                 match kind {
-                    Control::Identity => self.identity(bytes.get(..size).unwrap_or_default())?,
+                    Control::Identity => {
+                        self.identity(bytes.get(..size).unwrap_or_default(), more)?;
+                    }
                     Control::End => self.end(&bytes)?,
                 }
                 Ok(Progress::More)
@@ -247,11 +259,7 @@ impl Loader {
             (TAG_IDENTITY, FLAG_OPTIONAL) => self.begin_control(Control::Identity, header.size),
             (TAG_END, FLAG_OPTIONAL) => self.begin_control(Control::End, header.size),
             (tag, FLAG_OPTIONAL) if tag != TAG_DEVICE_DATA => {
-                self.state = if header.size == 0 {
-                    State::START
-                } else {
-                    State::Skip { left: header.size }
-                };
+                self.state = State::skip(header.size);
                 Ok(Progress::More)
             }
             (_, 0) => Err(LoadError::UnknownRecord(header)),
@@ -275,27 +283,32 @@ impl Loader {
     }
 
     fn begin_control(&mut self, kind: Control, size: u64) -> Result<Progress, LoadError> {
-        let malformed = LoadError::Identity(IdentityError::Malformed);
-        let size = usize::try_from(size).map_err(|_| malformed)?;
-        let fits = match kind {
-            Control::Identity => (1..=MAX_LEN).contains(&size),
-            Control::End => size == END_LEN,
+        let (fits, kept) = match kind {
+            Control::Identity => (size > 0, size.min(MAX_LEN as u64)),
+            Control::End => (size == END_LEN as u64, size),
         };
         if !fits {
-            return Err(malformed);
+            return Err(LoadError::Malformed);
         }
         self.state = State::Control {
             kind,
             bytes: [0; MAX_LEN],
             filled: 0,
-            size,
+            size: kept as usize,
+            more: size - kept,
         };
         Ok(Progress::More)
     }
 
-    fn identity(&mut self, content: &[u8]) -> Result<(), LoadError> {
+    /// Takes an identity of which all or `content`, its beginning, is there.
+    fn identity(&mut self, content: &[u8], more: u64) -> Result<(), LoadError> {
         self.seal.add(content);
-        let identity = Identity::decode(content).map_err(LoadError::Identity)?;
+        let identity = match Identity::decode(content) {
+            Ok(Some(identity)) if more == 0 => identity,
+            // Of another version, and optional. The seal still tells whether the rest is sound.
+            Ok(None) => return Ok(()),
+            _ => return Err(LoadError::Malformed),
+        };
         let device = self.target.device_type;
         if identity.device_type != device {
             return Err(LoadError::DeviceType {
@@ -467,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_bounded_by_the_device() {
+    fn sizes_are_bounded() {
         assert_eq!(
             load(&record(0, TAG_DEVICE_DATA, &[]), 64, 4096),
             Err(LoadError::EmptyRecord)
@@ -657,11 +670,8 @@ mod tests {
 
     #[test]
     fn records_of_ours_have_their_sizes() {
-        let malformed = Err(LoadError::Identity(IdentityError::Malformed));
         for (tag, size) in [
             (TAG_IDENTITY, 0),
-            (TAG_IDENTITY, MAX_LEN as u64 + 1),
-            (TAG_IDENTITY, u64::MAX),
             (TAG_END, 0),
             (TAG_END, END_LEN as u64 - 1),
             (TAG_END, END_LEN as u64 + 1),
@@ -669,9 +679,51 @@ mod tests {
             let mut loader = Loader::new(target(4096));
             assert_eq!(
                 loader.take_all(&Header::optional(tag, size).encode()),
-                malformed,
+                Err(LoadError::Malformed),
                 "tag {tag:#x}, size {size}"
             );
+        }
+        // Longer than any of this version.
+        let (bytes, _) = Identity {
+            device_type: 1,
+            parts: 1,
+            features: Features::from_bytes(&[0xff; 8 * MAX_LEN]),
+        }
+        .encode();
+        let long = [&bytes[..], &[0; 8]].concat();
+        let stream = record(FLAG_OPTIONAL, TAG_IDENTITY, &long);
+        let mut loader = Loader::new(Target {
+            offered: None,
+            ..target(4096)
+        });
+        assert_eq!(loader.take_all(&stream), Err(LoadError::Malformed));
+    }
+
+    /// An identity of version 2 with this many bytes of content.
+    fn later_identity(len: usize) -> Vec<u8> {
+        let mut stream = identity(2, 9, &[0xff]);
+        stream[HEADER_LEN + 4] = 2;
+        let mut content = stream.split_off(HEADER_LEN);
+        content.resize(len, 0xee);
+        record(FLAG_OPTIONAL, TAG_IDENTITY, &content)
+    }
+
+    #[test]
+    fn an_identity_of_another_version_is_skipped() {
+        let data = || record(0, TAG_DEVICE_DATA, &parts(1));
+        for len in [24, MAX_LEN, MAX_LEN + 1, 5000] {
+            let stream = ended(2, &[later_identity(len), data()]);
+            for step in [1, 17, stream.len()] {
+                assert_eq!(load(&stream, step, 4096), Ok(vec![parts(1)]), "{len} bytes");
+            }
+            // Without its end, too, since it has promised none that we know of.
+            assert!(load(&[later_identity(len), data()].concat(), 64, 4096).is_ok());
+            // What it ends with must be right, nevertheless.
+            for flipped in [20, HEADER_LEN + len + 3, HEADER_LEN + len + HEADER_LEN + 2] {
+                let mut other = stream.clone();
+                other[flipped] ^= 1;
+                assert!(load(&other, 64, 4096).is_err(), "byte {flipped}");
+            }
         }
     }
 }

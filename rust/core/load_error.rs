@@ -3,7 +3,6 @@
 //! Why a stream is refused, with which errno and in which words.
 
 use super::{
-    identity::IdentityError,
     parts::PartsError,
     record::Header, //
 };
@@ -18,17 +17,17 @@ pub enum LoadError {
     Flags(Header),
     /// A device data record without content.
     EmptyRecord,
-    /// A device data record larger than any context of this device.
+    /// A device data record larger than a command to the device can be.
     Oversize {
         /// Size of the record's content in bytes.
         size: u64,
-        /// Size of the largest context in bytes.
+        /// Size of the largest content in bytes.
         limit: u64,
     },
     /// The parts in a device data record are not well formed.
     Parts(PartsError),
-    /// The content of an identity record is not one that is understood.
-    Identity(IdentityError),
+    /// The content of an identity or end record is none of such a record.
+    Malformed,
     /// The stream is of another device type.
     DeviceType {
         /// Type of the device that was saved.
@@ -71,7 +70,6 @@ const EPROTO: i32 = 71;
 const EBADMSG: i32 = 74;
 const EILSEQ: i32 = 84;
 const EMSGSIZE: i32 = 90;
-const EPROTONOSUPPORT: i32 = 93;
 const EOPNOTSUPP: i32 = 95;
 const EMEDIUMTYPE: i32 = 124;
 
@@ -82,7 +80,7 @@ impl LoadError {
             Self::Flags(_)
             | Self::EmptyRecord
             | Self::Parts(PartsError::TruncatedHeader | PartsError::PartTooLong)
-            | Self::Identity(IdentityError::Malformed)
+            | Self::Malformed
             | Self::BehindEnd
             | Self::Truncated
             | Self::NoEnd
@@ -91,7 +89,6 @@ impl LoadError {
             Self::PartCount { .. } | Self::RecordCount { .. } | Self::Checksum => EBADMSG,
             Self::Parts(PartsError::OutOfOrder(_)) => EILSEQ,
             Self::Oversize { .. } => EMSGSIZE,
-            Self::Identity(IdentityError::Version(_)) => EPROTONOSUPPORT,
             Self::Feature(_) => EOPNOTSUPP,
             Self::DeviceType { .. } => EMEDIUMTYPE,
         }
@@ -118,16 +115,13 @@ impl fmt::Display for LoadError {
             }
             Self::EmptyRecord => f.write_str("device data record without data"),
             Self::Oversize { size, limit } => {
-                write!(f, "record of {size} bytes, the device has at most {limit}")
+                write!(f, "record of {size} bytes, an admin command takes {limit}")
             }
             Self::Parts(PartsError::OutOfOrder(part_type)) => {
                 write!(f, "device part of type {part_type:#x} is out of order")
             }
             Self::Parts(_) => f.write_str("device parts do not add up to their record"),
-            Self::Identity(IdentityError::Malformed) => f.write_str("malformed identity record"),
-            Self::Identity(IdentityError::Version(version)) => {
-                write!(f, "version {version}, this driver knows 1")
-            }
+            Self::Malformed => f.write_str("malformed identity or end record"),
             Self::DeviceType { stream, device } => {
                 write!(
                     f,

@@ -18,9 +18,26 @@ pub const DEV_FEATURES: u16 = 0x100;
 /// Part type: the features that were negotiated.
 pub const DRV_FEATURES: u16 = 0x101;
 
+/// Part type: the configuration of a queue.
+pub const VQ_CFG: u16 = 0x104;
+
 /// Part types that every device type has, in the order in which they are got
 /// and set. Where the others stand is not said.
 const COMMON: core::ops::RangeInclusive<u16> = 0x100..=0x105;
+
+/// Part types that precede all others wherever parts are set (virtio 1.4,
+/// "Device parts order"): features, common configuration and device status.
+pub const IN_ALL: core::ops::RangeInclusive<u16> = 0x100..=0x103;
+
+/// Where a part of this type stands in the order of the specification; 0 if
+/// that does not say.
+pub fn order(part_type: u16) -> u16 {
+    if COMMON.contains(&part_type) {
+        part_type
+    } else {
+        0
+    }
+}
 
 /// Length of a part header in bytes.
 pub const HEADER_LEN: usize = 16;
@@ -51,6 +68,60 @@ impl Header {
     }
 }
 
+/// The parts of a context, header and value each. Ends early where the framing
+/// is wrong; contexts are checked where they arise ([`check`]).
+#[derive(Clone)]
+pub struct Parts<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// The parts of `context`.
+    pub const fn new(context: &'a [u8]) -> Self {
+        Self { rest: context }
+    }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (&'a [u8; HEADER_LEN], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, rest) = self.rest.split_first_chunk::<HEADER_LEN>()?;
+        let length = usize::try_from(Header::decode(header).length).ok()?;
+        let part = self.rest.get(..HEADER_LEN.checked_add(length)?)?;
+        self.rest = rest.get(length..)?;
+        Some((header, part))
+    }
+}
+
+/// A feature part's value, collected as it arrives.
+#[derive(Clone, Copy)]
+struct FeaturesValue {
+    bytes: [u8; 8 * WORDS],
+    /// Bytes that have been seen, `None` before the part.
+    len: Option<usize>,
+}
+
+impl FeaturesValue {
+    const NONE: Self = Self {
+        bytes: [0; 8 * WORDS],
+        len: None,
+    };
+
+    /// Takes the next bytes; those beyond the words that are known are dropped.
+    fn push(&mut self, bytes: &[u8]) {
+        let filled = self.len.unwrap_or(0);
+        let room = self.bytes.get_mut(filled..).unwrap_or_default();
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        self.len = Some(filled + n);
+    }
+
+    fn get(&self) -> Option<Features> {
+        Some(Features::from_bytes(self.bytes.get(..self.len?)?))
+    }
+}
+
 /// Why a device data record is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartsError {
@@ -73,11 +144,10 @@ pub struct Checker {
     count: u32,
     /// Type of the last part with a [`COMMON`] one.
     last_common: u16,
-    /// Value of the part with the negotiated features.
-    negotiated: [u8; 8 * WORDS],
-    /// Bytes of `negotiated` that have been seen.
-    negotiated_len: Option<usize>,
-    in_negotiated: bool,
+    /// Type of the part under way.
+    current: u16,
+    offered: FeaturesValue,
+    negotiated: FeaturesValue,
 }
 
 impl Checker {
@@ -90,9 +160,9 @@ impl Checker {
             value_left: 0,
             count: 0,
             last_common: 0,
-            negotiated: [0; 8 * WORDS],
-            negotiated_len: None,
-            in_negotiated: false,
+            current: 0,
+            offered: FeaturesValue::NONE,
+            negotiated: FeaturesValue::NONE,
         }
     }
 
@@ -101,10 +171,14 @@ impl Checker {
         self.count
     }
 
+    /// The features that the device offers, if the record has a part with them.
+    pub fn offered(&self) -> Option<Features> {
+        self.offered.get()
+    }
+
     /// The negotiated features, if the record has a part with them.
     pub fn negotiated(&self) -> Option<Features> {
-        let bytes = self.negotiated.get(..self.negotiated_len?)?;
-        Some(Features::from_bytes(bytes))
+        self.negotiated.get()
     }
 
     fn begin(&mut self, header: Header) -> Result<(), PartsError> {
@@ -119,22 +193,30 @@ impl Checker {
             }
             self.last_common = part_type;
         }
-        self.in_negotiated = part_type == DRV_FEATURES;
-        if self.in_negotiated {
-            self.negotiated_len = Some(0);
+        self.current = part_type;
+        if let Some(features) = self.features() {
+            *features = FeaturesValue {
+                len: Some(0),
+                ..FeaturesValue::NONE
+            };
         }
         self.count = self.count.saturating_add(1);
         Ok(())
     }
 
+    /// Where the value of the part under way is kept.
+    fn features(&mut self) -> Option<&mut FeaturesValue> {
+        match self.current {
+            DEV_FEATURES => Some(&mut self.offered),
+            DRV_FEATURES => Some(&mut self.negotiated),
+            _ => None,
+        }
+    }
+
     fn value(&mut self, bytes: &[u8]) {
-        let Some(filled) = self.negotiated_len.filter(|_| self.in_negotiated) else {
-            return;
-        };
-        let room = self.negotiated.get_mut(filled..).unwrap_or_default();
-        let n = room.len().min(bytes.len());
-        room[..n].copy_from_slice(&bytes[..n]);
-        self.negotiated_len = Some(filled + n);
+        if let Some(features) = self.features() {
+            features.push(bytes);
+        }
     }
 
     /// Takes the next bytes of the record; the caller passes no more in all
@@ -188,13 +270,6 @@ pub fn check<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Check
         checker.push(piece)?;
     }
     Ok(checker)
-}
-
-/// The features that the device with this context offers, if it says.
-pub fn offered(context: &[u8]) -> Option<Features> {
-    super::delta::Parts::new(context)
-        .find(|(header, _)| Header::decode(header).part_type == DEV_FEATURES)
-        .map(|(_, part)| Features::from_bytes(part.get(HEADER_LEN..).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -281,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn wrong_framing_ends_the_parts() {
+        let mut bytes = [part(1, b"ab"), part(2, b"cd")].concat();
+        bytes.truncate(bytes.len() - 1);
+        assert_eq!(Parts::new(&bytes).count(), 1);
+        bytes[12..16].copy_from_slice(&[0xff; 4]);
+        assert_eq!(Parts::new(&bytes).count(), 0);
+    }
+
+    #[test]
     fn features_are_found() {
         let record = [
             part(DEV_FEATURES, &[0xff; 16]),
@@ -291,15 +375,12 @@ mod tests {
         for step in [1, 5, 100] {
             let checker = super::check(record.chunks(step)).unwrap();
             assert_eq!(checker.count(), 3);
+            assert_eq!(checker.offered(), Some(Features::from_bytes(&[0xff; 16])));
             assert_eq!(checker.negotiated(), Some(Features::from_bytes(&[3; 16])));
         }
-        assert_eq!(offered(&record), Some(Features::from_bytes(&[0xff; 16])));
-        assert_eq!(offered(&part(0x103, &[1])), None);
         let none = part(0x103, &[1]);
-        assert_eq!(
-            super::check([&none[..]].into_iter()).unwrap().negotiated(),
-            None
-        );
+        let checker = super::check([&none[..]].into_iter()).unwrap();
+        assert_eq!((checker.offered(), checker.negotiated()), (None, None));
         // Longer than what is kept.
         let long = part(DRV_FEATURES, &[0xff; 8 * WORDS + 40]);
         let checker = super::check(long.chunks(7)).unwrap();

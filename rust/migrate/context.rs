@@ -5,10 +5,17 @@
 use crate::{
     logic::{
         cause::Cause,
+        features::Features,
         identity::Identity,
-        parts, //
+        parts::{
+            self,
+            Checker, //
+        }, //
     },
-    virtio::GetParts, //
+    virtio::{
+        Buffer,
+        GetParts, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -24,20 +31,9 @@ impl Context {
     /// # Errors
     ///
     /// ENOMEM, what the device answers, or EIO if what it gives are no parts.
-    pub(super) fn read(device: &GetParts) -> Result<Self> {
-        Self::read_within(device, device.max_size()?)
-    }
-
-    /// Reads the context of a device that has no more than `max_size` bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    pub(super) fn read_within(device: &GetParts, max_size: u32) -> Result<Self> {
-        let pieces = device.get(max_size)?;
-        let Ok(checked) = parts::check(pieces.pieces()) else {
-            return Err(device.observer().refuse(Cause::DeviceParts, EIO));
-        };
+    pub(super) fn read(device: &GetParts<'_>) -> Result<Self> {
+        let pieces = device.read()?;
+        let checked = check(device, &pieces)?;
         let mut bytes = KVVec::with_capacity(pieces.len(), GFP_KERNEL_ACCOUNT)?;
         for piece in pieces.pieces() {
             bytes.extend_from_slice(piece, GFP_KERNEL_ACCOUNT)?;
@@ -51,4 +47,19 @@ impl Context {
             },
         })
     }
+}
+
+/// The features that a device offers, `None` if its context does not say.
+///
+/// # Errors
+///
+/// As [`Context::read`].
+pub(super) fn offered_features(device: &GetParts<'_>) -> Result<Option<Features>> {
+    let pieces = device.read()?;
+    Ok(check(device, &pieces)?.offered())
+}
+
+fn check(device: &GetParts<'_>, pieces: &Buffer) -> Result<Checker> {
+    parts::check(pieces.pieces())
+        .map_err(|_| device.observer().refuse(Cause::DeviceParts, EIO))
 }

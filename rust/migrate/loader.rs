@@ -4,9 +4,8 @@
 //! whole.
 
 use super::{
-    context::Context,
-    outgoing::crc32c,
-    Objects, //
+    context,
+    outgoing::crc32c, //
 };
 use crate::{
     logic::{
@@ -18,7 +17,7 @@ use crate::{
             Target, //
         },
         load_error::LoadError,
-        parts,
+        pieces,
         stats::Phase, //
     },
     observe::Traffic,
@@ -28,57 +27,53 @@ use crate::{
     },
     virtio::{
         Buffer,
-        Member,
-        SetParts, //
+        Session, //
     }, //
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Stream that loads a device.
 pub(crate) struct Loader {
-    member: Arc<Member>,
-    target: SetParts,
+    session: Session,
     parser: load::Loader,
     /// Device data of the record under way.
     record: Buffer,
-    /// What the device answered to a record that it refused.
-    refused: Option<Error>,
     traffic: Traffic,
 }
 
 impl Loader {
-    /// Prepares a stopped device to be loaded. A record may be as large as the
-    /// device's own largest context: one that does not fit there is none of its.
+    /// Prepares a stopped device to be loaded. How large its context is now says
+    /// nothing about what it can be given: it has just been reset, and is to become
+    /// a device in operation.
     ///
     /// # Errors
     ///
-    /// As [`Context::read`].
-    pub(super) fn new(member: &Arc<Member>, objects: &Objects) -> Result<Self> {
-        let (limit, context) = objects.with_get(|device| {
-            let limit = device.max_size()?;
-            Ok((limit, Context::read_within(device, limit)?))
-        })?;
+    /// ENOMEM, or what the device answers.
+    pub(super) fn new(session: Session) -> Result<Self> {
+        // To tell early, and by name, which feature is missing. The device verifies them, too,
+        // so that one which does not say what it offers can be loaded.
+        let offered = session
+            .get(|device| context::offered_features(&device))
+            .unwrap_or(None);
+        // Fails here, if at all, and not when all has been sent.
+        session.set(|_| Ok(()))?;
         Ok(Self {
-            target: member.set_parts()?,
-            member: member.clone(),
             parser: load::Loader::new(Target {
-                limit: limit.into(),
-                device_type: member.device_type(),
-                offered: parts::offered(&context.bytes),
+                limit: pieces::MAX_LEN as u64,
+                device_type: session.member().device_type(),
+                offered,
                 crc32c,
             }),
             record: Buffer::new(),
-            refused: None,
-            traffic: Traffic::new(member.observer()),
+            traffic: Traffic::new(session.member().observer()),
+            session,
         })
     }
 
     /// Says why the stream is refused, and with which errno.
     fn explain(&self, error: LoadError) -> Error {
-        self.member
+        self.session
+            .member()
             .observer()
             .refuse(Cause::Stream(error), errno(error))
     }
@@ -90,11 +85,7 @@ fn errno(error: LoadError) -> Error {
 
 impl vfio::ResumeStream for Loader {
     fn write(&mut self, mut bytes: &[u8]) -> Result {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
         while !bytes.is_empty() {
-            // Said when it was refused; saying it again is for nobody's benefit.
             let next = self.parser.next().map_err(errno)?;
             let want = match next {
                 Next::Header(count) | Next::Control(count) => count,
@@ -105,7 +96,7 @@ impl vfio::ResumeStream for Loader {
             let (head, rest) = bytes.split_at(want.min(bytes.len()));
             bytes = rest;
             if matches!(next, Next::Data(_)) {
-                self.record.extend(head)?;
+                self.record.extend(head, want)?;
             }
             match self
                 .parser
@@ -114,9 +105,7 @@ impl vfio::ResumeStream for Loader {
             {
                 Progress::More | Progress::DataAhead(_) => {}
                 Progress::DataComplete => {
-                    self.target.set(&self.record).inspect_err(|&error| {
-                        self.refused = Some(error);
-                    })?;
+                    self.session.set(|device| device.set(&self.record))?;
                     self.record.clear();
                 }
             }
@@ -126,9 +115,6 @@ impl vfio::ResumeStream for Loader {
     }
 
     fn finish(&mut self) -> Result<(), ArcError> {
-        if let Some(error) = self.refused {
-            return Err(ArcError::Undefined(error));
-        }
         match self.parser.finish() {
             Ok(()) => Ok(()),
             // The rest may still come.

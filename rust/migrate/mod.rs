@@ -4,8 +4,8 @@
 //! terms of virtio's device parts commands.
 
 mod context;
+mod estimate;
 mod loader;
-mod objects;
 mod outgoing;
 mod params;
 mod saver;
@@ -31,8 +31,8 @@ use kernel::{
         Arc, //
     }, //
 };
+use estimate::Estimate;
 use loader::Loader;
-use objects::Objects;
 use params::PrecopyInterval;
 use saver::Saver;
 
@@ -84,7 +84,8 @@ impl vfio::Driver for VirtioVf {
         let observer = Observer::new(pdev)?;
         let member = virtio::Member::new(pdev, observer)?;
         Ok(Some(Migration {
-            objects: Objects::new(&member)?,
+            slot: virtio::SharedSlot::new(&member)?,
+            estimate: Estimate::new()?,
             member,
             may_be_stopped: Atomic::new(false),
             precopy_interval: PrecopyInterval::new()?,
@@ -116,7 +117,8 @@ impl vfio::Driver for VirtioVf {
 /// Migration of one virtual function.
 pub(crate) struct Migration {
     member: Arc<virtio::Member>,
-    objects: Objects,
+    slot: virtio::SharedSlot,
+    estimate: Estimate,
     /// False only if we know the device to be out of stopped mode. Changes with
     /// the state lock held.
     may_be_stopped: Atomic<bool>,
@@ -155,16 +157,21 @@ impl vfio::Migration for Migration {
     const PRE_COPY: bool = true;
 
     fn opened(&self) {
+        self.estimate.forget();
         // Whoever had the device before us may have been another driver.
         self.leave_stopped_mode();
     }
 
-    fn closed(&self) {
-        self.objects.clear();
+    fn disabled(&self) {
+        // The next user may be a driver that knows of no stopped mode. Without bus mastering, the
+        // device does no harm to the memory of the last.
+        if self.may_be_stopped.load(Relaxed) {
+            self.leave_stopped_mode();
+        }
     }
 
     fn reset_done(&self) {
-        self.objects.clear();
+        self.estimate.forget();
         if self.may_be_stopped.load(Relaxed) {
             self.leave_stopped_mode();
         }
@@ -189,12 +196,12 @@ impl vfio::Migration for Migration {
     }
 
     fn save(&self) -> Result<Saver, ArcError> {
-        Ok(Saver::stopped(&self.objects)?)
+        Ok(Saver::stopped(self.slot.session())?)
     }
 
     fn pre_copy(&self, reinit: bool) -> Result<Saver, ArcError> {
         Ok(Saver::running(
-            &self.objects,
+            self.slot.session(),
             &self.precopy_interval,
             reinit,
         )?)
@@ -205,13 +212,13 @@ impl vfio::Migration for Migration {
     }
 
     fn resume(&self) -> Result<Loader, ArcError> {
-        Ok(Loader::new(&self.member, &self.objects)?)
+        Ok(Loader::new(self.slot.session())?)
     }
 
     fn data_size(&self, saving: Option<&mut Saver>) -> Result<u64> {
         match saving {
             Some(saver) => saver.stop_copy_size(),
-            None => saver::estimate(&self.objects),
+            None => self.estimate.bytes(&self.slot, &self.precopy_interval),
         }
     }
 

@@ -18,8 +18,7 @@ use super::{
     params::{
         self,
         PrecopyInterval, //
-    },
-    Objects, //
+    }, //
 };
 use crate::{
     logic::{
@@ -37,7 +36,7 @@ use crate::{
     vfio,
     virtio::{
         GetParts,
-        Member, //
+        Session, //
     }, //
 };
 use kernel::{
@@ -51,6 +50,7 @@ use kernel::{
 
 /// Stream of a device's state.
 pub(crate) struct Saver {
+    session: Session,
     /// Where more comes from; `None` once the stream is complete.
     source: Option<Source>,
     outgoing: Outgoing,
@@ -60,7 +60,6 @@ pub(crate) struct Saver {
 
 /// A device in pre-copy.
 struct Source {
-    device: Arc<GetParts>,
     /// The context a target has that has read and loaded the whole stream.
     context: Context,
     started: Instant<Monotonic>,
@@ -70,22 +69,14 @@ struct Source {
     reinit: bool,
 }
 
-/// The most bytes that a stream of this device may have in STOP_COPY.
+/// The most bytes that a stream of this device may have in STOP_COPY, as far as
+/// can be told now.
 ///
 /// # Errors
 ///
 /// What the device answers.
-fn most_bytes(device: &GetParts) -> Result<u64> {
-    Ok(OVERHEAD + u64::from(device.max_size()?))
-}
-
-/// The most bytes that a stream may have in STOP_COPY.
-///
-/// # Errors
-///
-/// What the device answers.
-pub(super) fn estimate(objects: &Objects) -> Result<u64> {
-    objects.with_get(most_bytes)
+pub(super) fn most_bytes(device: &GetParts<'_>) -> Result<u64> {
+    Ok(OVERHEAD + device.max_size()? as u64)
 }
 
 impl Saver {
@@ -94,10 +85,9 @@ impl Saver {
     /// # Errors
     ///
     /// As [`Context::read`].
-    pub(super) fn stopped(objects: &Objects) -> Result<Self> {
-        let mut saver = Self::empty(objects.member());
-        let context = objects.with_get(Context::read)?;
-        saver.account.initial = saver.outgoing.context(&context.identity, &context.bytes)?;
+    pub(super) fn stopped(session: Session) -> Result<Self> {
+        let context = session.get(|device| Context::read(&device))?;
+        let mut saver = Self::begin(session, &context)?;
         saver.account.initial += saver.outgoing.end()?;
         Ok(saver)
     }
@@ -108,15 +98,13 @@ impl Saver {
     ///
     /// As [`Context::read`].
     pub(super) fn running(
-        objects: &Objects,
+        session: Session,
         interval: &Arc<PrecopyInterval>,
         reinit: bool,
     ) -> Result<Self> {
-        let mut saver = Self::empty(objects.member());
-        let context = objects.with_get(Context::read)?;
-        saver.account.initial = saver.outgoing.context(&context.identity, &context.bytes)?;
+        let context = session.get(|device| Context::read(&device))?;
+        let mut saver = Self::begin(session, &context)?;
         saver.source = Some(Source {
-            device: objects.get()?,
             context,
             started: Instant::now(),
             limit: RateLimit::new(interval.ms(), 0),
@@ -126,23 +114,24 @@ impl Saver {
         Ok(saver)
     }
 
-    fn empty(member: &Member) -> Self {
-        Self {
+    /// A stream that begins with `context`.
+    fn begin(session: Session, context: &Context) -> Result<Self> {
+        let mut outgoing = Outgoing::new();
+        let initial = outgoing.context(&context.identity, &context.bytes)?;
+        Ok(Self {
             source: None,
-            outgoing: Outgoing::new(),
-            account: Account {
-                initial: 0,
-                dirty: 0,
-            },
-            traffic: Traffic::new(member.observer()),
-        }
+            outgoing,
+            account: Account { initial, dirty: 0 },
+            traffic: Traffic::new(session.member().observer()),
+            session,
+        })
     }
 
     /// Puts on the stream what it lacks of the device's state, as of now. Says
     /// whether that was initial data.
     fn update(&mut self) -> Result<bool> {
         let source = self.source.as_mut().ok_or(EINVAL)?;
-        let context = Context::read(&source.device)?;
+        let context = self.session.get(|device| Context::read(&device))?;
         let change = match delta::compare(&source.context.bytes, &context.bytes) {
             Change::Values(_) if !params::precopy_delta() => Change::Shape,
             change => change,
@@ -151,7 +140,7 @@ impl Saver {
         match change {
             Change::Nothing => return Ok(false),
             Change::Values(size) => {
-                let parts = delta::changed(&source.context.bytes, &context.bytes);
+                let parts = delta::delta(&source.context.bytes, &context.bytes);
                 self.account.dirty += self.outgoing.delta(size, parts)?;
             }
             Change::Shape => {
@@ -188,7 +177,7 @@ impl Saver {
     /// What the device answers.
     pub(super) fn stop_copy_size(&self) -> Result<u64> {
         match &self.source {
-            Some(source) => most_bytes(&source.device),
+            Some(_) => self.session.get(|device| most_bytes(&device)),
             None => Ok(self.outgoing.ahead().len() as u64),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
             Failure,
             LastFailure, //
         },
+        log_limit::LogLimit,
         record::Header,
         stats::{
             Phase,
@@ -30,6 +31,7 @@ use crate::{
 };
 use kernel::{
     device::Core,
+    fmt,
     new_spinlock,
     pci,
     prelude::*,
@@ -38,7 +40,11 @@ use kernel::{
         Arc,
         SpinLock, //
     },
-    time::Delta, //
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 #[cfg(CONFIG_DEBUG_FS)]
@@ -65,6 +71,7 @@ impl Root {
 #[pin_data]
 pub(crate) struct Observer {
     pdev: ARef<pci::Device>,
+    began: Instant<Monotonic>,
     /// Innermost of all locks: nothing is called with it held.
     #[pin]
     seen: SpinLock<Seen>,
@@ -76,6 +83,7 @@ struct Seen {
     state: vfio::State,
     stats: Stats,
     failure: LastFailure,
+    log: LogLimit,
 }
 
 impl Observer {
@@ -89,11 +97,13 @@ impl Observer {
         let observer = Arc::pin_init(
             pin_init!(Self {
                 pdev: pdev.into(),
+                began: Instant::now(),
                 seen <- new_spinlock!(
                     Seen {
                         state: vfio::State::Running,
                         stats: Stats::new(),
                         failure: LastFailure::new(),
+                        log: LogLimit::new(),
                     },
                     "vvp_observer"
                 ),
@@ -133,16 +143,33 @@ impl Observer {
     pub(crate) fn walked(&self, arc: &vfio::Walked) {
         trace::arc(self.name(), arc);
         if let Err(error) = arc.result {
-            let news = self.seen.lock().failure.set_errno(-error.to_errno());
-            if news {
-                dev_warn!(
-                    self.device(),
-                    "{} -> {} failed: {:?}\n",
-                    arc.from.name(),
-                    arc.to.name(),
-                    error
-                );
+            let (from, to) = (arc.from.name(), arc.to.name());
+            self.fail(
+                |failure| failure.set_errno(-error.to_errno()),
+                format_args!("{from} -> {to} failed: {error:?}"),
+            );
+        }
+    }
+
+    /// Keeps a failure by `keep`, which says whether it is news, and if so writes
+    /// `text` to the kernel log, within limits.
+    fn fail(&self, keep: impl FnOnce(&mut LastFailure) -> bool, text: fmt::Arguments<'_>) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0);
+        let allowed = {
+            let mut seen = self.seen.lock();
+            if keep(&mut seen.failure) {
+                seen.log.allow(now)
+            } else {
+                None
             }
+        };
+        match allowed {
+            Some(0) => dev_warn!(self.device(), "{text}\n"),
+            Some(suppressed) => dev_warn!(
+                self.device(),
+                "{text} (and {suppressed} failures before it)\n"
+            ),
+            None => {}
         }
     }
 
@@ -170,10 +197,7 @@ impl Observer {
             cause,
             errno: -error.to_errno(),
         };
-        let news = self.seen.lock().failure.set(failure);
-        if news {
-            dev_warn!(self.device(), "{}\n", format_args!("{failure}"));
-        }
+        self.fail(|last| last.set(failure), format_args!("{failure}"));
         error
     }
 }

@@ -2,6 +2,9 @@
 
 //! The file descriptor of a migration stream.
 //!
+//! A stream that refused what it was given is of no use any more: whoever goes on
+//! gets the same error, and its session does not end well.
+//!
 //! A file may outlive the session, the open device file and the driver's
 //! binding. It owns nothing but a [`DataFd`]; the stream in it, with all that
 //! reaches the device, is taken out by [`DataFd::revoke`] when the session
@@ -57,15 +60,22 @@ const VFIO_MIG_GET_PRECOPY_INFO: u32 = _IO(abi::VFIO_TYPE as u32, abi::VFIO_BASE
 /// Size of `struct vfio_precopy_info`: argsz, flags, initial_bytes, dirty_bytes.
 const PRECOPY_INFO_LEN: usize = core::mem::size_of::<abi::vfio_precopy_info>();
 
+/// The stream of a file.
+struct Inner<S> {
+    /// `None` once revoked.
+    stream: Option<S>,
+    /// What the stream refused its bytes with, if it did.
+    refused: Option<Error>,
+}
+
 /// What a migration file holds on to.
 #[pin_data]
 pub(super) struct DataFd<S> {
     /// Serialises reads or writes; the buffer between user memory and the stream.
     #[pin]
     io: Mutex<KVec<u8>>,
-    /// `None` once revoked.
     #[pin]
-    stream: Mutex<Option<S>>,
+    stream: Mutex<Inner<S>>,
     /// Who polls the file.
     #[pin]
     pollers: PollCondVar,
@@ -77,7 +87,13 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
         Arc::pin_init(
             pin_init!(Self {
                 io <- new_mutex!(bounce, "vfio_data_fd_io"),
-                stream <- new_mutex!(Some(stream), "vfio_data_fd_stream"),
+                stream <- new_mutex!(
+                    Inner {
+                        stream: Some(stream),
+                        refused: None,
+                    },
+                    "vfio_data_fd_stream"
+                ),
                 pollers <- new_poll_condvar!("vfio_data_fd_pollers"),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -87,7 +103,7 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
     /// Ends the stream: drops it, with the caller's locks held, once nobody is
     /// inside it. Users of the file get ENODEV from then on.
     pub(super) fn revoke(&self) {
-        let stream = self.stream.lock().take();
+        let stream = self.stream.lock().stream.take();
         drop(stream);
         self.wake();
     }
@@ -103,7 +119,7 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
     ///
     /// ENODEV if the stream was revoked.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R> {
-        match &mut *self.stream.lock() {
+        match &mut self.stream.lock().stream {
             Some(stream) => Ok(f(stream)),
             None => Err(ENODEV),
         }
@@ -154,7 +170,10 @@ impl<S: SaveStream> DataFd<S> {
         if u32::from_ne_bytes([a, b, c, d]) < PRECOPY_INFO_LEN as u32 {
             return Err(EINVAL);
         }
-        let info = self.with(SaveStream::precopy_info)??;
+        // A file whose session is over is in none of the states that have this.
+        let info = self
+            .with(SaveStream::precopy_info)
+            .map_err(|_| EINVAL)??;
         self.wake();
         if let Some(reinit) = info.reinit {
             let flags = if reinit {
@@ -188,12 +207,29 @@ impl<S: ResumeStream> DataFd<S> {
     ///
     /// # Errors
     ///
-    /// What [`ResumeStream::finish`] gives; the stream stays. ENODEV if it was revoked.
+    /// What [`ResumeStream::finish`] gives, or what it was refused with; the stream
+    /// stays. ENODEV if it was revoked.
     pub(super) fn finish(&self) -> Result<S, ArcError> {
         let mut guard = self.stream.lock();
-        let stream: &mut Option<S> = &mut guard;
-        stream.as_mut().ok_or(ENODEV)?.finish()?;
-        Ok(stream.take().ok_or(ENODEV)?)
+        let inner: &mut Inner<S> = &mut guard;
+        if let Some(error) = inner.refused {
+            return Err(ArcError::Undefined(error));
+        }
+        inner.stream.as_mut().ok_or(ENODEV)?.finish()?;
+        Ok(inner.stream.take().ok_or(ENODEV)?)
+    }
+
+    /// Gives the stream bytes, unless it has refused some before.
+    fn take(&self, bytes: &[u8]) -> Result {
+        let mut guard = self.stream.lock();
+        let inner: &mut Inner<S> = &mut guard;
+        let stream = inner.stream.as_mut().ok_or(ENODEV)?;
+        if let Some(error) = inner.refused {
+            return Err(error);
+        }
+        stream
+            .write(bytes)
+            .inspect_err(|&error| inner.refused = Some(error))
     }
 
     fn write(&self, user: UserSlice) -> Result<usize> {
@@ -213,7 +249,7 @@ impl<S: ResumeStream> DataFd<S> {
             }
             // A refusal is reported even if earlier bytes of this call were
             // taken: the stream is dead, and its writer must not go on.
-            self.with(|stream| stream.write(buf))??;
+            self.take(buf)?;
             done += len;
         }
         Ok(done)

@@ -92,6 +92,9 @@ pub(crate) trait Migration: Send + Sync + 'static {
     /// The last user closed the device file. Its streams are gone already.
     fn closed(&self) {}
 
+    /// The last user is gone, and the device is disabled: it cannot be bus master.
+    fn disabled(&self) {}
+
     /// The device was reset while it was open. Its streams are gone already.
     ///
     /// Runs where the reset was asked for, with locks of VFIO held that are
@@ -209,7 +212,7 @@ pub(crate) trait ResumeStream: Send + Unpin + 'static {
     ///
     /// # Errors
     ///
-    /// The stream is refused, then and for good.
+    /// The stream is refused, then and for good: its methods are not called again.
     fn write(&mut self, bytes: &[u8]) -> Result;
 
     /// RESUMING -> STOP: the stream ends here. The device has its state now, or

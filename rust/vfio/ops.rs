@@ -62,6 +62,10 @@ impl<D: Driver> Ops<D> {
 
     /// What `vfio-pci-core` asks of its driver: where the BARs lie, for dma-buf
     /// export.
+    #[allow(
+        clippy::needless_update,
+        reason = "which fields there are depends on the kernel"
+    )]
     pub(super) const PCI: abi::vfio_pci_device_ops = abi::vfio_pci_device_ops {
         #[cfg(CONFIG_VFIO_PCI_DMABUF)]
         get_dmabuf_phys: Some(abi::vfio_pci_core_get_dmabuf_phys),
@@ -156,6 +160,9 @@ unsafe extern "C" fn close_device<D: Driver>(device: *mut abi::vfio_device) {
     }
     // SAFETY: Called as the `close_device` callback.
     unsafe { abi::vfio_pci_core_close_device(device) };
+    if let Some(migration) = this.migration() {
+        migration.disabled();
+    }
 }
 
 /// # Safety
@@ -181,12 +188,13 @@ unsafe extern "C" fn set_state<D: Driver>(
 
 /// # Safety
 ///
-/// `device` must be an open device of `D`, and `state` valid for a write.
+/// `device` must be a registered device of `D`, open or not (VFIO's debugfs asks for those that
+/// are not), and `state` valid for a write.
 unsafe extern "C" fn get_state<D: Driver>(
     device: *mut abi::vfio_device,
     state: *mut abi::vfio_device_mig_state,
 ) -> c_int {
-    // SAFETY: An open device is registered.
+    // SAFETY: By the requirements of this function.
     let this = unsafe { Device::<D>::from_vfio(device) };
     to_errno(this.migration().ok_or(ENOTTY).map(|migration| {
         // SAFETY: By the requirements of this function.

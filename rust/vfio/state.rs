@@ -214,6 +214,11 @@ impl<M: Migration> StateLock<M> {
         });
     }
 
+    /// The device was closed and disabled.
+    pub(super) fn disabled(&self) {
+        self.with(|_| self.migration.disabled());
+    }
+
     pub(super) fn get(&self) -> abi::vfio_device_mig_state {
         self.with(|fsm| fsm.state.as_raw())
     }
@@ -243,14 +248,22 @@ impl<M: Migration> StateLock<M> {
         device: *mut abi::vfio_device,
         target: abi::vfio_device_mig_state,
     ) -> Result<Option<ARef<File>>> {
-        // SAFETY: `device` is valid by the requirements of this function. VFIO changes the field
-        // when userspace opts in, by the ioctl that calls us, and when the device is closed.
-        let reinit = unsafe { (*device).precopy_info_v2 } != 0;
+        // SAFETY: `device` is valid by the requirements of this function. Another thread may be
+        // opting in at this moment, without a lock; either answer will do then, and a volatile
+        // read of a byte has one.
+        let reinit = unsafe { (&raw const (*device).precopy_info_v2).read_volatile() } != 0;
         self.with(|fsm| {
             let mut file = None;
             while fsm.state.as_raw() != target {
                 // No arc leaves ERROR, and asking for one is a warning in the kernel log.
                 if fsm.state == State::Error {
+                    return Err(EINVAL);
+                }
+                // There is no way back into the session. Asked for one, `vfio_mig_get_next_state`
+                // of kernels before June 2026 does not return.
+                if fsm.state == State::StopCopy
+                    && [State::PreCopy, State::PreCopyP2p].map(State::as_raw).contains(&target)
+                {
                     return Err(EINVAL);
                 }
                 let mut next = 0;

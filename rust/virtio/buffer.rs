@@ -2,24 +2,23 @@
 
 //! Memory for device parts that the device can read and write.
 
-use crate::abi;
+use crate::{
+    abi,
+    logic::pieces::{
+        self,
+        Choice, //
+    }, //
+};
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     bindings,
     prelude::*, //
 };
 
-/// Size of the first piece in bytes: the parts of a small device fit.
-const MIN_PIECE: usize = 4096;
-
-/// Size of the largest piece in bytes. Allocations up to this order are
-/// expected to succeed; larger ones are not worth trying for.
-const MAX_PIECE: usize = 32768;
-
 /// Bytes in a list of physically contiguous, initially zeroed pieces.
 ///
-/// Pieces, not one allocation, since a context may have megabytes; and few
-/// large ones rather than pages, since each takes a descriptor on the admin
-/// virtqueue. The space grows with what is put in.
+/// Pieces, not one allocation, since a context may have many megabytes; and few
+/// large ones rather than pages, see [`logic::pieces`](pieces).
 ///
 /// # Invariants
 ///
@@ -44,24 +43,36 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// ENOMEM.
+    /// ENOMEM, or EFBIG if one command cannot have as much.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let mut buffer = Self::new();
         let mut left = len;
         while left > 0 {
-            let size = left.min(MAX_PIECE);
-            buffer.add_piece(size)?;
-            left -= size;
+            let choice = pieces::next(buffer.pieces.len(), left).ok_or(EFBIG)?;
+            left -= buffer.add_piece(choice)?;
         }
         // INVARIANT: The pieces' lengths sum up to `len`.
         buffer.len = len;
         Ok(buffer)
     }
 
-    fn add_piece(&mut self, size: usize) -> Result {
-        let piece = KVec::zeroed(size, GFP_KERNEL_ACCOUNT)?;
+    /// Adds a piece; gives its length. Larger sizes than the least are a wish,
+    /// which memory may be too fragmented to grant.
+    fn add_piece(&mut self, choice: Choice) -> Result<usize> {
+        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+        let mut size = choice.wanted;
+        let piece = loop {
+            match KVec::zeroed(size, flags) {
+                Ok(piece) => break piece,
+                // From a power of two to the next, but for the last piece of a buffer.
+                Err(_) if size > choice.least => {
+                    size = (size.next_power_of_two() / 2).max(choice.least);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
         self.pieces.push(piece, GFP_KERNEL_ACCOUNT)?;
-        Ok(())
+        Ok(size)
     }
 
     fn capacity(&self) -> usize {
@@ -92,16 +103,20 @@ impl Buffer {
         // INVARIANT: The pieces kept hold `len` bytes, all but the last full.
     }
 
-    /// Appends `bytes`. Memory doubles with what arrives, piece by piece, so that
-    /// what is allocated stays in proportion to it.
+    /// Appends `bytes`, the first of `announced` bytes that may come. Memory
+    /// doubles with what arrives, piece by piece, so that what is allocated stays
+    /// in proportion to it.
     ///
     /// # Errors
     ///
-    /// ENOMEM.
-    pub(crate) fn extend(&mut self, mut bytes: &[u8]) -> Result {
+    /// ENOMEM, or EFBIG if one command cannot have what was announced; some of the
+    /// bytes may have been appended.
+    pub(crate) fn extend(&mut self, mut bytes: &[u8], announced: usize) -> Result {
+        let end = self.len.saturating_add(announced.max(bytes.len()));
         while !bytes.is_empty() {
             if self.len == self.capacity() {
-                self.add_piece(self.len.clamp(MIN_PIECE, MAX_PIECE))?;
+                let choice = pieces::next_growing(self.pieces.len(), self.len, end - self.len);
+                self.add_piece(choice.ok_or(EFBIG)?)?;
             }
             let used = self.len - self.before_last();
             let piece = self.pieces.last_mut().ok_or(EINVAL)?;
@@ -131,22 +146,6 @@ impl Buffer {
         })
     }
 
-    /// Scatter list of `prefix`, if any, and the buffer's bytes.
-    ///
-    /// The prefix must live in an allocation of its own, from kmalloc.
-    fn scatter(&self, prefix: Option<&KBox<[u8; 8]>>) -> Result<ScatterList> {
-        let mut list = ScatterList {
-            entries: KVec::with_capacity(self.pieces.len() + 1, GFP_KERNEL)?,
-        };
-        if let Some(prefix) = prefix {
-            list.add(&prefix[..])?;
-        }
-        for piece in self.pieces() {
-            list.add(piece)?;
-        }
-        Ok(list)
-    }
-
     /// Runs `command` with the scatter list of the whole buffer, for the device
     /// to write to.
     ///
@@ -157,7 +156,14 @@ impl Buffer {
         &mut self,
         command: impl FnOnce(*mut bindings::scatterlist) -> Result<R>,
     ) -> Result<R> {
-        self.scatter(None)?.finish(command)
+        let mut list = ScatterList::with_capacity(self.pieces.len())?;
+        let mut left = self.len;
+        for piece in &mut self.pieces {
+            let count = piece.len().min(left);
+            left -= count;
+            list.add(piece.as_mut_ptr(), count)?;
+        }
+        list.finish(command)
     }
 
     /// Runs `command` with the scatter list of `prefix` and the buffer, for the
@@ -171,8 +177,14 @@ impl Buffer {
         prefix: [u8; 8],
         command: impl FnOnce(*mut bindings::scatterlist) -> Result<R>,
     ) -> Result<R> {
-        let prefix = KBox::new(prefix, GFP_KERNEL)?;
-        self.scatter(Some(&prefix))?.finish(command)
+        // In an allocation of its own, as the device wants it.
+        let prefix = KBox::new(prefix, GFP_KERNEL_ACCOUNT)?;
+        let mut list = ScatterList::with_capacity(self.pieces.len() + 1)?;
+        list.add(prefix.as_ptr().cast_mut(), prefix.len())?;
+        for piece in self.pieces() {
+            list.add(piece.as_ptr().cast_mut(), piece.len())?;
+        }
+        list.finish(command)
     }
 }
 
@@ -182,18 +194,27 @@ struct ScatterList {
 }
 
 impl ScatterList {
-    /// Adds bytes that lie in one kmalloc allocation.
-    fn add(&mut self, bytes: &[u8]) -> Result {
-        let len = u32::try_from(bytes.len())?;
+    /// A list without entries, of which there will be `count`.
+    fn with_capacity(count: usize) -> Result<Self> {
+        let entries = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self { entries })
+    }
+
+    /// Adds `len` bytes, if not zero, that lie in one kmalloc allocation. Nothing is
+    /// read or written here: that is up to whom `finish` gives the list.
+    fn add(&mut self, bytes: *mut u8, len: usize) -> Result {
+        if len == 0 {
+            return Ok(());
+        }
         let mut entry = pin_init::zeroed::<bindings::scatterlist>();
         // Initialised as a table of one, the entry ends the list; `finish` moves the end.
         // SAFETY: `entry` is valid for writes, and kmalloc memory is physically contiguous and in
         // the linear map, as `sg_set_buf` wants it.
         unsafe {
             bindings::sg_init_table(&mut entry, 1);
-            abi::vvp_sg_set_buf(&mut entry, bytes.as_ptr().cast(), len);
+            abi::vvp_sg_set_buf(&mut entry, bytes.cast(), u32::try_from(len)?);
         }
-        self.entries.push(entry, GFP_KERNEL)?;
+        self.entries.push(entry, GFP_KERNEL_ACCOUNT)?;
         Ok(())
     }
 

@@ -13,14 +13,23 @@ mod admin;
 mod buffer;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 mod legacy;
+mod object;
+mod object_slot;
 
 pub(crate) use admin::{
     device_type,
-    GetParts,
     Member,
-    SetParts,
     PCI_VENDOR_ID_VIRTIO, //
 };
 pub(crate) use buffer::Buffer;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 pub(crate) use legacy::LegacyIo;
+pub(crate) use object::{
+    GetParts,
+    SetParts, //
+};
+pub(crate) use object_slot::{
+    init,
+    Session,
+    SharedSlot, //
+};

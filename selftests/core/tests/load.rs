@@ -103,7 +103,7 @@ fn record() -> impl Strategy<Value = (Vec<u8>, Option<Vec<u8>>)> {
 
 /// The stream with an identity before and an end behind it.
 fn sealed(records: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
-    let parts = |content: &[u8]| vvp_core::delta::Parts::new(content).count() as u32;
+    let parts = |content: &[u8]| vvp_core::parts::Parts::new(content).count() as u32;
     let first = records.iter().find_map(|(_, data)| data.as_deref());
     let identity = Identity {
         device_type: 1,

@@ -6,6 +6,7 @@
 pub mod blk;
 pub mod control;
 pub mod debugfs;
+pub mod failslab;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;

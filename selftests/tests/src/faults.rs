@@ -77,6 +77,16 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             });
         }
     }
+    for path in [Path::Stopped, Path::PreCopy] {
+        let config = Arc::clone(config);
+        let variant = match path {
+            Path::Stopped => "rs",
+            Path::PreCopy => "rs_precopy",
+        };
+        suite.add_slow("faults", variant, "context_grows", LIMIT, move || {
+            Faults::set_up(&config, path)?.context_grows()
+        });
+    }
     let others: [(&str, Body, u16); 4] = [
         ("error_state", Faults::error_state, SET),
         ("metadata_lies", Faults::metadata_lies, METADATA),
@@ -144,6 +154,16 @@ fn steps(path: Path) -> impl Iterator<Item = Step> {
         .chain([("source to STOP, saved", State::Stop)])
         .map(source)
         .chain(load.into_iter().map(target))
+}
+
+/// Which of the commands with `opcode` in a migration the target reads its own
+/// features with, before it creates the object to load with; 0 if none.
+fn last_question(opcode: u16, sites: u32) -> u32 {
+    match opcode {
+        CREATE => sites - 1,
+        METADATA | GET => sites,
+        _ => 0,
+    }
 }
 
 /// How far a migration came.
@@ -274,26 +294,43 @@ impl Faults {
     }
 
     fn every_call_site(&mut self, opcode: u16) -> Result<()> {
-        for site in 1..=self.call_sites(opcode)? {
+        let sites = self.call_sites(opcode)?;
+        for site in 1..=sites {
             // How a status becomes an errno does not depend on the path.
             let statuses = match self.path {
                 Path::Stopped => &STATUSES[..],
                 Path::PreCopy => &STATUSES[..1],
             };
             for &(status, qualifier) in statuses {
-                self.fail(opcode, site, status, qualifier)
+                // The target asks what the device offers, and does without an answer.
+                let optional = site == last_question(opcode, sites);
+                self.fail(opcode, site, status, qualifier, optional)
                     .with_context(|| format!("command {site}, status {status}"))?;
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, opcode: u16, site: u32, status: u16, qualifier: u16) -> Result<()> {
+    fn fail(
+        &mut self,
+        opcode: u16,
+        site: u32,
+        status: u16,
+        qualifier: u16,
+        optional: bool,
+    ) -> Result<()> {
         self.begin_again()?;
         let action = Action::Status { status, qualifier };
         self.control.inject(opcode, site, 1, action)?;
-        let broken = migrate(&self.source, &self.target, self.path)?
-            .context("the migration succeeded all the same")?;
+        let broken = migrate(&self.source, &self.target, self.path)?;
+        if optional {
+            expect!(
+                broken.is_none(),
+                "a question that need not be answered: {broken:?}"
+            );
+            return self.works_again();
+        }
+        let broken = broken.context("the migration succeeded all the same")?;
         expect!(
             broken.errno != Errno::UnknownErrno,
             "no such errno: {broken:?}"
@@ -441,6 +478,19 @@ impl Faults {
             }
         }
         Ok(())
+    }
+
+    /// A device in operation may have more to say when it is read than when it was
+    /// asked how much: it is asked again. To a target that says little, much may
+    /// be given.
+    fn context_grows(&mut self) -> Result<()> {
+        for site in 1..=self.call_sites(METADATA)? {
+            self.begin_again()?;
+            self.control
+                .inject(METADATA, site, 1, Action::ResultSize(24))?;
+            self.expect_success(&format!("24 bytes at command {site}"))?;
+        }
+        self.works_again()
     }
 
     /// An object that cannot be destroyed costs no migration, neither this nor the next.

@@ -29,6 +29,11 @@ pub const PART_HEADER: usize = 16;
 /// Type of the part with the negotiated features.
 pub const DRIVER_FEATURES: u16 = 0x101;
 
+/// Types of the parts that precede all others.
+const PRECEDING: std::ops::RangeInclusive<u16> = 0x100..=0x103;
+/// Length of the content of an end record.
+pub const END_LENGTH: usize = 16;
+
 /// A record of a good stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -96,6 +101,20 @@ pub fn parts(mut content: &[u8]) -> Result<Vec<(u16, Vec<u8>)>> {
         content = rest;
     }
     Ok(parts)
+}
+
+/// Bytes of the parts of the first data record that every selection of parts
+/// begins with: features, common configuration and device status.
+pub fn preceding_length(stream: &[u8]) -> Result<u64> {
+    let records = records(stream)?;
+    let data = records.iter().find(|record| record.tag == DATA);
+    let parts = parts(&data.context("no device data")?.content)?;
+    let length: usize = parts
+        .iter()
+        .filter(|(kind, _)| PRECEDING.contains(kind))
+        .map(|(_, part)| part.len())
+        .sum();
+    Ok(length as u64)
 }
 
 /// What the end record of `records` has to be: {le64 number of records, le32

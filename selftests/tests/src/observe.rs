@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::control::{Action, Control};
@@ -21,6 +21,7 @@ use harness::{expect, expect_eq, kmod, note, skip};
 use nix::errno::Errno;
 
 use crate::config::{Config, Driver};
+use crate::framing;
 use crate::rig::{self, Talk};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -38,7 +39,7 @@ const REFUSE: Action = Action::Status {
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     type Test = fn(&Config) -> Result<()>;
-    let tests: [(&str, Test); 11] = [
+    let tests: [(&str, Test); 12] = [
         ("bytes_and_records", bytes_and_records),
         ("admin_commands", admin_commands),
         ("failed_command", failed_command),
@@ -49,6 +50,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("open_pins_the_module", open_pins_the_module),
         ("interval", interval),
         ("quiet_log", quiet_log),
+        ("log_is_limited", log_is_limited),
         ("modinfo", modinfo),
     ];
     for (name, test) in tests {
@@ -514,6 +516,34 @@ fn interval(config: &Config) -> Result<()> {
     expect_eq!(read(&vf)?, "77", "the interval by module parameter");
     vf.unbind()?;
     expect_eq!(kmod::unload(&name), Ok(()), "unloading");
+    Ok(())
+}
+
+/// Whoever has the device can make it fail, in ever new ways and without end.
+fn log_is_limited(config: &Config) -> Result<()> {
+    /// Lines in a period, and its length in seconds.
+    const BURST: u64 = 10;
+    const PERIOD: u64 = 5;
+    const FAILURES: u64 = 100;
+    let vf = config.vf()?;
+    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let mut log = Log::follow()?;
+    let start = Instant::now();
+    for failure in 0..FAILURES {
+        let mut fd = rig::resume(&device)?;
+        // A record with a tag of its own, which nobody knows.
+        let unknown = framing::record(0, 0, 0x1000 + failure as u32, &[]);
+        expect_eq!(fd.write_all(&unknown), Err(Errno::EPROTO), "an unknown tag");
+        rig::recover(&device)?;
+    }
+    let lines = said(&mut log, &vf, "migration stream")?.len() as u64;
+    let most = BURST * (start.elapsed().as_secs() / PERIOD + 2);
+    expect!(lines > 0, "nothing was said");
+    expect!(
+        lines <= most && lines < FAILURES,
+        "{lines} lines of {FAILURES} failures, {most} are allowed"
+    );
+    note!("{lines} lines of {FAILURES} failures");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 
 use crate::config::{Config, Driver};
+use crate::framing;
 use crate::rig::{self, Talk};
 use crate::torture::Dice;
 
@@ -134,7 +135,7 @@ fn arguments(config: &Config) -> Result<()> {
     device.go(State::StopCopy)?;
     expect_eq!(fd.precopy(), Err(Errno::EINVAL), "in STOP_COPY");
     device.go(State::Stop)?;
-    expect_eq!(fd.precopy(), Err(Errno::ENODEV), "after the session");
+    expect_eq!(fd.precopy(), Err(Errno::EINVAL), "after the session");
     rig::recover(&device)
 }
 
@@ -167,7 +168,8 @@ fn rate(config: &Config) -> Result<()> {
     rig::recover(&device)
 }
 
-/// Only the part that changed follows, and the target has all of it.
+/// Only the parts that changed follow, behind those that must precede them, and
+/// the target has all of it.
 fn delta(config: &Config) -> Result<()> {
     let (vf, device) = open(config)?;
     let target = rig::open_in(config, &config.vf2()?, Driver::Rs, device.space())?;
@@ -176,9 +178,9 @@ fn delta(config: &Config) -> Result<()> {
     let full = fd.precopy()?.initial_bytes;
     let mut stream = fd.read_available()?;
 
-    // A record with two parts: the hardware address, 6 bytes, and the generation of the
-    // configuration that it belongs to, 1 byte.
-    let one = HEADER + (HEADER + 6) + (HEADER + 1);
+    // Features, common configuration and status; the generation of the configuration, which
+    // changes, too, is among them. Behind them the hardware address, 6 bytes.
+    let one = HEADER + framing::preceding_length(&stream)? + (HEADER + 6);
     for mac in MACS {
         talk.net.set_mac(mac)?;
         sleep(INTERVAL);

@@ -15,6 +15,15 @@ use crate::rig::{self, Talk};
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    if config.bench {
+        let own = Arc::clone(config);
+        suite.add(
+            "recovery",
+            "rs_cdev",
+            "closing_ends_stopped_mode",
+            move || closing_ends_stopped_mode(&own),
+        );
+    }
     for access in [Access::Cdev, Access::Group] {
         let own = Arc::clone(config);
         suite.add(
@@ -81,6 +90,35 @@ fn close_in_every_state(config: &Config, access: Access) -> Result<()> {
         rig::prove_migration(&device).with_context(|| format!("after closing in {state}"))?;
         note!("closing in {state}: as new");
         drop(device);
+    }
+    Ok(())
+}
+
+/// A reset need not end stopped mode, and the next user may be a driver that has
+/// never heard of it. A device that is not in it is left in peace.
+fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
+    const MODE_SET: u16 = 0x11;
+    let vf = config.vf()?;
+    let mut control = config.control()?;
+    for (state, commands) in [
+        (State::Running, 0),
+        (State::RunningP2p, 1),
+        (State::Stop, 1),
+        (State::StopCopy, 1),
+    ] {
+        let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+        let fd = device.set_state(state)?;
+        let before = control.state()?.commands(MODE_SET);
+        drop(device);
+        drop(fd);
+        let after = control.state()?;
+        expect_eq!(
+            after.commands(MODE_SET) - before,
+            commands,
+            "mode commands when closed in {state}"
+        );
+        let function = after.function(&config.bench_name(&vf)?)?;
+        expect_eq!(function.stopped, false, "stopped mode after {state}");
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use nix::errno::Errno;
 
 use crate::config::Config;
 use crate::framing::{
-    self, DATA, DRIVER_FEATURES, END, IDENTITY, OPTIONAL, PART_HEADER, Record, end, parts, stream,
+    self, DATA, DRIVER_FEATURES, END, END_LENGTH, IDENTITY, OPTIONAL, PART_HEADER, Record, end,
+    parts, stream,
 };
 use crate::loading::Loading;
 use crate::rig;
@@ -164,20 +165,29 @@ fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<
     refuses_and_says(loading, Errno::EOPNOTSUPP, words, "feature 49", &stream)
 }
 
+/// An identity is optional: one of a version that nobody knows yet is skipped,
+/// and what follows it must still be sound.
 fn other_version(_: &Config, loading: &Loading) -> Result<()> {
-    let stream = with_identity(loading, |identity| identity[VERSION] = 2)?;
-    refuses_and_says(
-        loading,
-        Errno::EPROTONOSUPPORT,
-        "version 2",
-        "version 2",
-        &stream,
-    )?;
-    let stream = with_identity(loading, |identity| {
-        identity[VERSION] = 2;
-        identity.extend([0x5a; 24]);
-    })?;
-    loading.refuses_with(Errno::EPROTONOSUPPORT, "a longer version 2", &stream)
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, Change); 3] = [
+        ("version 2", |_| ()),
+        ("a longer version 2", |identity| identity.extend([0x5a; 24])),
+        ("a version 2 of many pages", |identity| {
+            identity.extend([0x5a; 20_000])
+        }),
+    ];
+    for (what, change) in changes {
+        let stream = with_identity(loading, |identity| {
+            identity[VERSION] = 2;
+            change(identity);
+        })?;
+        loading.accepts(what, &stream)?;
+        let mut damaged = stream.clone();
+        let checksum = damaged.len() - END_LENGTH + 8;
+        damaged[checksum] ^= 1;
+        loading.refuses_with(Errno::EBADMSG, &format!("{what}, damaged"), &damaged)?;
+    }
+    Ok(())
 }
 
 fn malformed_identity(_: &Config, loading: &Loading) -> Result<()> {

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use harness::failslab::Failslab;
 use harness::ktap::Suite;
 use harness::vfio::State;
 use harness::{expect, expect_eq, note};
@@ -23,7 +24,7 @@ type Body = fn(&Loading) -> Result<()>;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    let tests: [(&str, Body); 13] = [
+    let tests: [(&str, Body); 14] = [
         ("byte_by_byte", byte_by_byte),
         ("odd_segments", odd_segments),
         ("repeated_records", repeated_records),
@@ -37,6 +38,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("optional_records", optional_records),
         ("malformed_parts", malformed_parts),
         ("features_of_another_device", features_of_another_device),
+        ("no_memory", no_memory),
     ];
     for (name, test) in tests {
         let config = Arc::clone(config);
@@ -297,4 +299,34 @@ fn features_of_another_device(loading: &Loading) -> Result<()> {
         "a feature that the device does not offer",
         &stream,
     )
+}
+
+/// A write that failed for want of memory has lost bytes of the stream: nothing
+/// may be made of the rest, and what was lost is not sent again.
+fn no_memory(loading: &Loading) -> Result<()> {
+    /// More allocations than taking the stream has.
+    const MANY: u32 = 200;
+    let failslab = Failslab::enable()?;
+    for nth in 1..MANY {
+        rig::recover(&loading.target)?;
+        let mut fd = rig::resume(&loading.target)?;
+        let (written, failed) = failslab.failing(nth, || fd.write_all(&loading.stream))?;
+        if !failed {
+            expect_eq!(written, Ok(()), "a write with all its memory");
+            loading.target.go(State::Stop)?;
+            note!("{} allocations", nth - 1);
+            return Ok(());
+        }
+        // Some allocations have a second chance.
+        let Err(error) = written else {
+            loading.target.go(State::Stop)?;
+            continue;
+        };
+        let what = format!("allocation {nth}");
+        expect_eq!(fd.write_all(&loading.stream), Err(error), "{what}: again");
+        let ended = loading.target.set_state(State::Stop).map(drop);
+        expect_eq!(ended, Err(error), "{what}: RESUMING -> STOP");
+        expect_eq!(loading.target.state()?, State::Error, "{what}: state");
+    }
+    bail!("{MANY} allocations for a small stream");
 }

@@ -353,7 +353,7 @@ fn closing_during_a_question(config: &Config) -> Result<()> {
                 while !over.load(Ordering::Relaxed) {
                     match fd.precopy() {
                         Ok(_) => asked += 1,
-                        Err(Errno::ENODEV) => break,
+                        Err(Errno::EINVAL) => break,
                         Err(errno) => return Err(errno),
                     }
                 }
@@ -367,7 +367,7 @@ fn closing_during_a_question(config: &Config) -> Result<()> {
         asked
             .map_err(|_| anyhow!("the asking thread panicked"))?
             .context("a question while the device is closed")?;
-        expect_eq!(fd.precopy(), Err(Errno::ENODEV), "a question afterwards");
+        expect_eq!(fd.precopy(), Err(Errno::EINVAL), "a question afterwards");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! is given those that changed since, has the other's parts again.
 
 use proptest::prelude::*;
-use vvp_core::delta::{Change, changed, compare};
+use vvp_core::delta::{Change, compare, delta};
 
 use crate::driver::Driver;
 use crate::rig::Rig;
@@ -87,7 +87,7 @@ proptest! {
             match compare(&sent, &now) {
                 Change::Nothing => {}
                 Change::Values(size) => {
-                    let parts: Vec<&[u8]> = changed(&sent, &now).collect();
+                    let parts: Vec<&[u8]> = delta(&sent, &now).collect();
                     let delta = parts.concat();
                     prop_assert_eq!(delta.len(), size);
                     prop_assert!(size < now.len());

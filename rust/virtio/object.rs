@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The resource objects that the device parts commands work on.
+
+use super::{
+    Buffer,
+    Member, //
+};
+use crate::{
+    abi,
+    logic::{
+        admin_command,
+        cause::Cause,
+        pieces, //
+    },
+    observe::Observer, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The only resource object type that the device parts commands know.
+const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
+
+/// How often a device in operation is asked again whose context grew between the
+/// question how large it is and its reading.
+const GROWTH_RETRIES: u32 = 3;
+
+/// What an object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reading parts.
+    Get,
+    /// Writing parts.
+    Set,
+}
+
+/// A device parts resource object; dropping it destroys it.
+///
+/// # Invariants
+///
+/// The device has an object with this id and purpose, which nobody else refers
+/// to. (A reset of the PF destroys it behind our back; commands with its id then
+/// fail.)
+pub(super) struct Object {
+    member: Arc<Member>,
+    purpose: Purpose,
+    id: u32,
+}
+
+impl Object {
+    /// Creates an object.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC if the PF's functions have as many as there can be, or what the
+    /// device or the PF's driver answers.
+    pub(super) fn create(member: &Arc<Member>, purpose: Purpose) -> Result<Self> {
+        let operation = match purpose {
+            Purpose::Get => abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS_TYPE_GET,
+            Purpose::Set => abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS_TYPE_SET,
+        };
+        let operation = u8::try_from(operation)?;
+        let mut id = 0;
+        member.try_execute(admin_command::RESOURCE_OBJ_CREATE, |pdev| {
+            // SAFETY: By the invariant of `Member`; `id` is valid for a write.
+            unsafe { abi::virtio_pci_admin_obj_create(pdev, DEV_PARTS, operation, &mut id) }
+        })?;
+        // INVARIANT: The device has just created it.
+        Ok(Self {
+            member: member.clone(),
+            purpose,
+            id,
+        })
+    }
+
+    /// What it is for.
+    pub(super) fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let id = self.id;
+        let destroyed = self
+            .member
+            .try_execute(admin_command::RESOURCE_OBJ_DESTROY, |pdev| {
+                // SAFETY: By the invariant of `Member`.
+                unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, id) }
+            });
+        if let Err(error) = destroyed {
+            self.member
+                .observer()
+                .refuse(Cause::ObjectLost { id }, error);
+        }
+    }
+}
+
+/// Access to the parts of a device, for reading.
+pub(crate) struct GetParts<'a>(pub(super) &'a Object);
+
+impl GetParts<'_> {
+    /// Who is to be told what happens to the device.
+    pub(crate) fn observer(&self) -> &Observer {
+        self.0.member.observer()
+    }
+
+    /// Virtio device type, see [`Member::device_type`].
+    pub(crate) fn device_type(&self) -> u16 {
+        self.0.member.device_type()
+    }
+
+    /// The most bytes that the parts of the device have, as it is now; never zero.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the device says zero, EFBIG if it says more than one command can
+    /// read.
+    pub(crate) fn max_size(&self) -> Result<usize> {
+        let mut size = 0;
+        let opcode = admin_command::DEV_PARTS_METADATA_GET;
+        // SAFETY: By the invariants of `Member` and `Object`; `size` is valid for a write.
+        self.0.member.execute(opcode, |pdev| unsafe {
+            abi::virtio_pci_admin_dev_parts_metadata_get(
+                pdev,
+                DEV_PARTS,
+                self.0.id,
+                abi::VIRTIO_ADMIN_CMD_DEV_PARTS_METADATA_TYPE_SIZE as u8,
+                &mut size,
+            )
+        })?;
+        let refuse = |error| {
+            let cause = Cause::ContextSize { size };
+            Err(self.observer().refuse(cause, error))
+        };
+        match usize::try_from(size)? {
+            0 => refuse(EINVAL),
+            len if len > pieces::MAX_LEN => refuse(EFBIG),
+            len => Ok(len),
+        }
+    }
+
+    /// All parts of the device.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, as [`max_size`](Self::max_size), or EINVAL if the device says it
+    /// wrote nothing, or more than there was room for.
+    pub(crate) fn read(&self) -> Result<Buffer> {
+        let mut room = self.max_size()?;
+        let mut attempt = 0;
+        let error = loop {
+            match self.read_within(room) {
+                Err(error) if error == EINVAL && attempt < GROWTH_RETRIES => {
+                    attempt += 1;
+                    let grown = self.max_size()?;
+                    if grown <= room {
+                        break error;
+                    }
+                    room = grown;
+                }
+                Err(error) => break error,
+                Ok((parts, written)) => return self.shorten(parts, written),
+            }
+        };
+        let opcode = admin_command::DEV_PARTS_GET;
+        Err(self.observer().refuse(Cause::Command { opcode }, error))
+    }
+
+    /// The parts of the device, and how many bytes it says they have.
+    fn read_within(&self, room: usize) -> Result<(Buffer, u32)> {
+        let mut parts = Buffer::zeroed(room)?;
+        let written = parts.with_writable(|sg| {
+            let mut written = 0;
+            let opcode = admin_command::DEV_PARTS_GET;
+            // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
+            // `parts` owns and nobody else refers to while this call has it borrowed.
+            self.0.member.try_execute(opcode, |pdev| unsafe {
+                abi::virtio_pci_admin_dev_parts_get(
+                    pdev,
+                    DEV_PARTS,
+                    self.0.id,
+                    abi::VIRTIO_ADMIN_CMD_DEV_PARTS_GET_TYPE_ALL as u8,
+                    sg,
+                    &mut written,
+                )
+            })?;
+            Ok(written)
+        })?;
+        Ok((parts, written))
+    }
+
+    fn shorten(&self, mut parts: Buffer, written: u32) -> Result<Buffer> {
+        let length = usize::try_from(written)?;
+        if length == 0 || length > parts.len() {
+            let room = parts.len();
+            let cause = Cause::Written { written, room };
+            return Err(self.observer().refuse(cause, EINVAL));
+        }
+        parts.truncate(length);
+        Ok(parts)
+    }
+}
+
+/// Access to the parts of a stopped device, for writing.
+pub(crate) struct SetParts<'a>(pub(super) &'a Object);
+
+impl SetParts<'_> {
+    /// Sets the device's parts. What is not in `parts` stays as it is; if the
+    /// device refuses, everything does.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, or what the device answers.
+    pub(crate) fn set(&self, parts: &Buffer) -> Result {
+        // struct virtio_admin_cmd_resource_obj_cmd_hdr: type, reserved, id.
+        let mut header = [0; 8];
+        header[..2].copy_from_slice(&DEV_PARTS.to_le_bytes());
+        header[4..].copy_from_slice(&self.0.id.to_le_bytes());
+        parts.with_readable(header, |sg| {
+            self.0.member.execute(admin_command::DEV_PARTS_SET, |pdev| {
+                // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
+                // is borrowed for this call; the device only reads it.
+                unsafe { abi::virtio_pci_admin_dev_parts_set(pdev, sg) }
+            })
+        })
+    }
+}
