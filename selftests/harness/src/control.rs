@@ -320,6 +320,17 @@ impl Control {
         self.request(&json!({"cmd": "release"})).map(drop)
     }
 
+    /// Changes a byte of the ballast in a function's context (`--extra-parts`).
+    pub fn poke_extra(&mut self, function: &str, position: usize, value: u8) -> Result<()> {
+        let request = json!({
+            "cmd": "poke-extra",
+            "function": function,
+            "position": position,
+            "value": value,
+        });
+        self.request(&request).map(drop)
+    }
+
     /// Makes block requests take this long from now on.
     pub fn slow_disk(&mut self, delay_ms: u64) -> Result<()> {
         self.request(&json!({"cmd": "slow-disk", "delay_ms": delay_ms}))

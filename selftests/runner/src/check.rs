@@ -36,6 +36,8 @@ pub enum Stage {
     Conformance,
     /// The module and the C driver in a virtual machine.
     L1,
+    /// Contexts of 64 MiB, without indirect descriptors.
+    Large,
     /// The module on a PF without admin virtqueue.
     NoAdmin,
     /// The sample driver, on devices of QEMU's own.
@@ -85,6 +87,7 @@ impl fmt::Display for Stage {
             Stage::Unit => "unit tests",
             Stage::Conformance => "conformance, properties",
             Stage::L1 => "L1 selftests",
+            Stage::Large => "L1 large contexts",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
             Stage::Transitional => "L1 transitional VFs",
@@ -103,6 +106,9 @@ impl fmt::Display for Stage {
 
 /// Two devices for the sample driver, behind an IOMMU.
 const SAMPLE_DEVICES: [&str; 3] = ["intel-iommu", "edu", "edu"];
+
+/// Bytes of ballast in each function's context.
+const LARGE_CONTEXT: &str = "67108864";
 
 /// What the stages need to know.
 #[derive(Clone, Debug)]
@@ -176,6 +182,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &["vvp-selftests", "--bench"],
             &[],
             minutes(25),
+            progress,
+        ),
+        Stage::Large => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--large"],
+            &["--no-indirect", "--extra-parts", LARGE_CONTEXT],
+            minutes(5),
             progress,
         ),
         Stage::NoAdmin => in_l1(

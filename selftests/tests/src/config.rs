@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Test the sample driver, on two of QEMU's edu devices, and nothing else
     #[arg(long, conflicts_with_all = ["bench", "no_admin"])]
     edu: bool,
+    /// Test functions whose state has 60 MiB and more, and nothing else
+    #[arg(long, conflicts_with_all = ["no_admin", "edu"])]
+    large: bool,
     /// The virtual functions are transitional devices
     #[arg(long, env = "VVP_TRANSITIONAL", value_parser = clap::builder::FalseyValueParser::new())]
     transitional: bool,
@@ -109,6 +112,8 @@ pub struct Config {
     pub no_admin: bool,
     /// Only the sample driver.
     pub edu: bool,
+    /// Only what is about large contexts.
+    pub large: bool,
     /// A legacy driver can use the functions.
     pub transitional: bool,
     /// What the functions are.
@@ -126,6 +131,7 @@ impl Config {
             bench: arguments.bench,
             no_admin: arguments.no_admin,
             edu: arguments.edu,
+            large: arguments.large,
             transitional: arguments.transitional,
             device: arguments.device,
         })

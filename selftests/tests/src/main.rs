@@ -17,6 +17,7 @@ mod fd_lifetime;
 mod framing;
 mod iommu;
 mod kvm_ring;
+mod large;
 mod legacy;
 mod lifetimes;
 mod loading;
@@ -60,6 +61,8 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     let mut suite = Suite::default();
     if config.edu {
         edu::add(&mut suite);
+    } else if config.large {
+        large::add(&mut suite, config);
     } else if config.device == DeviceType::Blk {
         blk::add(&mut suite, config);
     } else if config.no_admin {
