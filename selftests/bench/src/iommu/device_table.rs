@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Device table entries.
 
-use super::registers::ADDRESS_MASK;
+use super::registers::{ADDRESS_MASK, HOST_ACCESSED, HOST_DIRTY};
 
 /// Size of an entry in memory.
 pub const ENTRY_SIZE: u64 = 32;
@@ -41,12 +41,19 @@ pub struct DeviceTableEntry {
 pub struct Illegal;
 
 impl DeviceTableEntry {
-    /// Decodes the four quadwords of an entry. The interrupt remapping half is
-    /// not looked at: interrupts are not remapped.
-    pub fn decode(entry: [u64; 4]) -> Result<Self, Illegal> {
+    /// Decodes the four quadwords of an entry for a unit with these features. What
+    /// asks for one that it lacks is reserved. The interrupt remapping half is not
+    /// looked at: interrupts are not remapped.
+    pub fn decode(entry: [u64; 4], features: u64) -> Result<Self, Illegal> {
         let [low, high, ..] = entry;
         let bit = |word: u64, bit: u32| (word >> bit) & 1 != 0;
         let had = (low >> 7) & 3;
+        let offered = match had {
+            0 => true,
+            1 => features & HOST_ACCESSED != 0,
+            3 => features & HOST_ACCESSED != 0 && features & HOST_DIRTY != 0,
+            _ => false,
+        };
         let decoded = Self {
             translation: Translation::Off,
             domain: high as u16,
@@ -63,7 +70,7 @@ impl DeviceTableEntry {
         // Bits 6:2 and 63, and guest translation (55:54), which is not offered.
         let reserved = 0x7c | (1 << 63) | (3 << 54);
         let mode = ((low >> 9) & 7) as u8;
-        if low & reserved != 0 || had == 2 || mode == 7 {
+        if low & reserved != 0 || !offered || mode == 7 {
             return Err(Illegal);
         }
         let translation = match (bit(low, 1), mode) {

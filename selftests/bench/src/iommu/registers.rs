@@ -47,9 +47,12 @@ pub mod status {
 /// What the model offers: prefetch, no-execute, INVALIDATE_IOMMU_ALL, guest
 /// APIC mode (without it Linux ignores the feature words of the IVRS), host
 /// accessed and dirty bits. Host address translation size 0: four levels.
-pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 49) | HOST_DIRTY;
+pub const FEATURES: u64 = (1 << 0) | (1 << 3) | (1 << 6) | (1 << 7) | HOST_ACCESSED | HOST_DIRTY;
 
-/// Feature: host accessed and dirty bits in page tables.
+/// Feature: host accessed bits in page tables.
+pub const HOST_ACCESSED: u64 = 1 << 49;
+
+/// Feature: host dirty bits in page tables.
 pub const HOST_DIRTY: u64 = 1 << 52;
 
 /// The second extended feature register: nothing.
@@ -122,8 +125,15 @@ impl Registers {
         let new = old & !mask | value & mask;
         match offset {
             offset::DEVICE_TABLE_BASE => self.device_table = new & (ADDRESS_MASK | 0x1ff),
-            offset::COMMAND_BASE => self.command_base = new & (ADDRESS_MASK | (0xf << 56)),
-            offset::EVENT_BASE => self.event_base = new & (ADDRESS_MASK | (0xf << 56)),
+            // A new ring is an empty one.
+            offset::COMMAND_BASE => {
+                self.command_base = new & (ADDRESS_MASK | (0xf << 56));
+                (self.command_head, self.command_tail) = (0, 0);
+            }
+            offset::EVENT_BASE => {
+                self.event_base = new & (ADDRESS_MASK | (0xf << 56));
+                (self.event_head, self.event_tail) = (0, 0);
+            }
             offset::CONTROL => self.write_control(new),
             offset::EXCLUSION_BASE => self.exclusion_base = new,
             offset::EXCLUSION_LIMIT => self.exclusion_limit = new,

@@ -209,21 +209,24 @@ impl Unit {
 }
 
 impl State {
+    /// Runs the commands up to the tail. Pointers beyond the ring count from its
+    /// beginning, as hardware decodes no more of them than the ring is long.
     fn run_commands(&mut self, memory: &PhysicalMemory) {
-        while self.registers.commands_run()
-            && self.registers.command_head != self.registers.command_tail
-        {
+        while self.registers.commands_run() {
             let Some((base, size)) = self.registers.command_ring() else {
                 return;
             };
-            let address = base + self.registers.command_head % size;
-            if let Err(event) = self.run_command(memory, address) {
+            let head = self.registers.command_head % size;
+            if head == self.registers.command_tail % size {
+                return;
+            }
+            if let Err(event) = self.run_command(memory, base + head) {
                 // The head stays at the command in question.
                 self.registers.command_halted = true;
                 self.log(memory, event);
                 return;
             }
-            self.registers.command_head = (self.registers.command_head + ENTRY_SIZE) % size;
+            self.registers.command_head = (head + ENTRY_SIZE) % size;
         }
     }
 
@@ -512,7 +515,8 @@ impl State {
             return Err(DeviceFault::Outside);
         }
         let words = read_words::<4>(memory, address).ok_or(DeviceFault::Unreachable(address))?;
-        let entry = DeviceTableEntry::decode(words).map_err(|_| DeviceFault::Illegal)?;
+        let entry = DeviceTableEntry::decode(words, self.registers.features)
+            .map_err(|_| DeviceFault::Illegal)?;
         self.cache.insert_device(requester, entry);
         Ok(entry)
     }

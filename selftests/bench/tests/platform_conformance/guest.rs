@@ -67,10 +67,15 @@ impl Guest {
 
     /// The same; the VFs have their registers in BAR `bar`.
     pub fn with_vf_bar(vfs: u16, bar: u8) -> Self {
+        Self::with_features(vfs, bar, FEATURES)
+    }
+
+    /// The same; the IOMMU has these features only.
+    fn with_features(vfs: u16, bar: u8, features: u64) -> Self {
         let dir = TempDir::new();
         let (sender, endings) = mpsc::channel();
         let devices = |ports| Ok(Scratch::new(ports, bar));
-        let assembly = Assembly::new(vfs, FEATURES, devices, sender.clone()).expect("assembly");
+        let assembly = Assembly::new(vfs, features, devices, sender.clone()).expect("assembly");
         assembly.listen(dir.path()).expect("sockets");
         let control = Control::new(assembly.devices().clone(), assembly.unit().clone(), sender);
         let connect =
@@ -118,7 +123,12 @@ impl Guest {
     /// With the IOMMU on: device table for all ids, rings of 256 entries. What
     /// the device table says of every device is V = 0.
     pub fn with_iommu(vfs: u16) -> Self {
-        let mut guest = Self::new(vfs);
+        Self::with_iommu_features(vfs, FEATURES)
+    }
+
+    /// The same, with an IOMMU that has these features only.
+    pub fn with_iommu_features(vfs: u16, features: u64) -> Self {
+        let mut guest = Self::with_features(vfs, 0, features);
         guest.set_register(register::DEVICE_TABLE, DEVICE_TABLE | 0x1ff);
         guest.set_register(register::COMMAND_BUFFER, COMMAND_BUFFER | (8 << 56));
         guest.set_register(register::EVENT_LOG, EVENT_LOG | (8 << 56));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command buffer.
 
-use crate::guest::{COMMAND_BUFFER, ENABLED, Guest, RAM, RING_ENTRIES, SEMAPHORE, fired};
+use crate::guest::{
+    COMMAND_BUFFER, ENABLED, EVENT_LOG, Guest, RAM, RING_ENTRIES, SEMAPHORE, fired,
+};
 use crate::wire::{control, event, opcode, register, status};
 
 const WAIT: u64 = opcode::COMPLETION_WAIT | SEMAPHORE;
@@ -147,6 +149,7 @@ fn unreachable_memory_stops_the_buffer() {
     guest.set_register(register::CONTROL, ENABLED & !control::CMD_BUF_EN);
     guest.set_register(register::COMMAND_BUFFER, RAM | (8 << 56));
     guest.set_register(register::CONTROL, ENABLED);
+    guest.set_register(register::COMMAND_TAIL, 16);
     let events = guest.events();
     assert_eq!(events.len(), 2);
     for (event, address) in events.iter().zip([COMMAND_BUFFER, RAM]) {
@@ -154,4 +157,42 @@ fn unreachable_memory_stops_the_buffer() {
         assert_eq!(event.address, address);
     }
     assert_eq!(guest.register(register::STATUS) & status::CMD_BUF_RUN, 0);
+}
+
+/// The ring has 256 entries of 16 bytes, and is full of commands.
+#[test]
+fn a_tail_beyond_the_ring_counts_from_its_beginning() {
+    for (tail, executed) in [(RING_ENTRIES * 16, 0), (RING_ENTRIES * 16 + 32, 2)] {
+        let mut guest = Guest::with_iommu(1);
+        for entry in 0..RING_ENTRIES {
+            guest.write64(COMMAND_BUFFER + 16 * entry, WAIT | 1);
+            guest.write64(COMMAND_BUFFER + 16 * entry + 8, entry + 1);
+        }
+        guest.set_register(register::COMMAND_TAIL, tail);
+        assert_eq!(guest.read64(SEMAPHORE), executed, "tail {tail:#x}");
+        assert_eq!(guest.register(register::COMMAND_HEAD), 16 * executed);
+    }
+    // A head beyond it, too.
+    let mut guest = Guest::with_iommu(1);
+    guest.set_register(register::COMMAND_HEAD, RING_ENTRIES * 16 + 16);
+    guest.set_register(register::COMMAND_TAIL, 16);
+    assert_eq!(guest.register(register::COMMAND_TAIL), 16);
+}
+
+#[test]
+fn a_new_ring_is_empty() {
+    let mut guest = Guest::with_iommu(1);
+    guest.submit(&[[WAIT | 1, 7], [WAIT | 1, 8]]);
+    assert_eq!(guest.register(register::COMMAND_HEAD), 32);
+    guest.set_register(register::COMMAND_BUFFER, COMMAND_BUFFER | (8 << 56));
+    assert_eq!(guest.register(register::COMMAND_HEAD), 0);
+    assert_eq!(guest.register(register::COMMAND_TAIL), 0);
+    guest.write64(SEMAPHORE, 0);
+    guest.submit(&[[WAIT | 1, 9]]);
+    assert_eq!(guest.read64(SEMAPHORE), 9);
+
+    guest.set_register(register::EVENT_TAIL, 64);
+    guest.set_register(register::EVENT_LOG, EVENT_LOG | (8 << 56));
+    assert_eq!(guest.register(register::EVENT_TAIL), 0);
+    assert_eq!(guest.register(register::EVENT_HEAD), 0);
 }

@@ -3,8 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bench::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
+
 use crate::guest::{DATA, DEVICE_TABLE, Guest, PF, entry_address};
-use crate::wire::{dte, opcode, pte};
+use crate::wire::{dte, event, opcode, pte};
 
 const BITS: u64 = pte::A | pte::D;
 const INVALIDATE: [u64; 2] = [opcode::INVALIDATE_IOMMU_PAGES | (3 << 32), 0x1000];
@@ -39,6 +41,30 @@ fn bits_are_set_as_the_device_table_says() {
             guest.counter("dirty_bits_set"),
             u64::from(after_store & pte::D != 0)
         );
+    }
+}
+
+/// A unit that does not offer the bits sets none, whatever the device table asks
+/// for: that is an illegal entry then, and nothing passes.
+#[test]
+fn bits_that_are_not_offered_are_not_set() {
+    for (features, had, legal) in [
+        (FEATURES & !HOST_DIRTY, dte::HAD_A, true),
+        (FEATURES & !HOST_DIRTY, dte::HAD_AD, false),
+        (FEATURES & !(HOST_ACCESSED | HOST_DIRTY), 0, true),
+        (FEATURES & !(HOST_ACCESSED | HOST_DIRTY), dte::HAD_A, false),
+        (FEATURES & !(HOST_ACCESSED | HOST_DIRTY), dte::HAD_AD, false),
+    ] {
+        let mut guest = Guest::with_iommu_features(1, features);
+        let root = guest.attach(PF, 3, had);
+        let entry = guest.map(root, 4, 0x1000, DATA);
+        assert_eq!(guest.store(0, 0x1000, 1), legal, "{had:#x}");
+        assert_eq!(guest.read64(entry) & pte::D, 0, "{had:#x}");
+        let illegal = guest
+            .events()
+            .iter()
+            .any(|event| event.code == event::ILLEGAL_DEV_TABLE_ENTRY);
+        assert_eq!(illegal, !legal, "{had:#x}");
     }
 }
 
