@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 use crate::assembly::MAX_VFS;
-use crate::iommu::registers::{FEATURES, HOST_DIRTY};
+use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::virtio::blk::{self, disk};
 use crate::virtio::machine;
 
@@ -57,6 +57,23 @@ pub struct Options {
     /// Do not offer an administration virtqueue
     #[arg(long)]
     pub no_admin_vq: bool,
+
+    /// Descriptors of the administration virtqueue
+    #[arg(long, value_name = "N", default_value_t = machine::ADMIN_QUEUE_SIZE, value_parser = queue_size, conflicts_with = "no_admin_vq")]
+    pub admin_queue_size: u16,
+
+    /// Take admin commands of more descriptors than the queue has, which Linux's own driver makes
+    /// for large device contexts
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub long_admin_chains: bool,
+
+    /// Device parts objects of all virtual functions: so many to get with and to set with
+    #[arg(long, value_name = "N", default_value_t = machine::OBJECTS, value_parser = clap::value_parser!(u8).range(1..=127), conflicts_with = "no_admin_vq")]
+    pub objects: u8,
+
+    /// Take device parts without those that must precede them in the same command
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub lenient_parts: bool,
 
     /// Make the virtual functions transitional: offer the administration
     /// commands by which a legacy driver can use them
@@ -197,7 +214,7 @@ impl Options {
     /// What the IOMMU offers.
     pub fn iommu_features(&self) -> u64 {
         if self.no_dirty_tracking {
-            FEATURES & !HOST_DIRTY
+            FEATURES & !(HOST_ACCESSED | HOST_DIRTY)
         } else {
             FEATURES
         }
@@ -212,6 +229,10 @@ impl Options {
             },
             queue_pairs: self.queue_pairs.unwrap_or(1),
             admin_vq: !self.no_admin_vq,
+            admin_queue_size: self.admin_queue_size,
+            long_admin_chains: self.long_admin_chains,
+            objects: self.objects,
+            lenient_parts: self.lenient_parts,
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             indirect: !self.no_indirect,
@@ -229,6 +250,14 @@ impl Options {
             queues: self.blk_queues.unwrap_or(1),
             medium,
         }
+    }
+}
+
+/// A size that a split virtqueue can have and a command fits into.
+fn queue_size(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(size) if size.is_power_of_two() && (4..=1024).contains(&size) => Ok(size),
+        _ => Err("a power of two from 4 to 1024".to_string()),
     }
 }
 

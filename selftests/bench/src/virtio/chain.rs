@@ -39,9 +39,11 @@ pub struct Table {
     pub addr: u64,
     /// Number of descriptors in the ring's own table.
     pub size: u16,
-    /// Number of descriptors in an indirect table at most; `None` if indirect
-    /// descriptors were not negotiated.
-    pub indirect: Option<u32>,
+    /// Indirect descriptors were negotiated.
+    pub indirect: bool,
+    /// Number of descriptors in a chain at most, counting those in an indirect
+    /// table and not the one that leads there: no more than the queue has.
+    pub longest: u32,
 }
 
 /// One buffer of the driver: readable segments followed by writable ones.
@@ -80,11 +82,14 @@ impl Chain {
                 if inside {
                     return Err(RingError::Malformed("indirect table in an indirect table"));
                 }
-                size = Self::indirect_size(&descriptor, table.indirect)?;
+                size = Self::indirect_size(&descriptor, table)?;
                 (addr, index, budget, inside) = (descriptor.addr().0, 0, size, true);
                 continue;
             }
             chain.push(&descriptor)?;
+            if chain.descriptors() > table.longest as usize {
+                return Err(RingError::Malformed("chain longer than the queue"));
+            }
             if descriptor.flags() & F_NEXT == 0 {
                 return Ok(chain);
             }
@@ -92,18 +97,24 @@ impl Chain {
         }
     }
 
-    fn indirect_size(table: &Descriptor, limit: Option<u32>) -> Result<u32, RingError> {
-        let limit = limit.ok_or(RingError::Malformed("indirect table was not negotiated"))?;
-        if table.flags() & F_NEXT != 0 {
+    fn indirect_size(descriptor: &Descriptor, table: Table) -> Result<u32, RingError> {
+        if !table.indirect {
+            return Err(RingError::Malformed("indirect table was not negotiated"));
+        }
+        if descriptor.flags() & F_NEXT != 0 {
             return Err(RingError::Malformed("indirect descriptor with a successor"));
         }
-        if table.len() == 0 || table.len() % DESCRIPTOR_SIZE != 0 {
+        if descriptor.len() == 0 || descriptor.len() % DESCRIPTOR_SIZE != 0 {
             return Err(RingError::Malformed("indirect table of odd size"));
         }
-        match table.len() / DESCRIPTOR_SIZE {
-            size if size <= limit => Ok(size),
-            _ => Err(RingError::Malformed("indirect table too long")),
+        match descriptor.len() / DESCRIPTOR_SIZE {
+            size if size <= table.longest => Ok(size),
+            _ => Err(RingError::Malformed("indirect table longer than the queue")),
         }
+    }
+
+    fn descriptors(&self) -> usize {
+        self.readable.len() + self.writable.len()
     }
 
     fn push(&mut self, descriptor: &Descriptor) -> Result<(), RingError> {

@@ -47,11 +47,9 @@ const SUBSYSTEM: u16 = 0x1100;
 /// Modern devices have revision 1 or higher.
 const REVISION: u8 = 1;
 
-const ADMIN_QUEUE_SIZE: u16 = 64;
-/// Linux puts a command with any number of segments into one indirect table,
-/// longer than the queue if need be. So may its commands here; this many cover
-/// 256 MiB in pages.
-const ADMIN_INDIRECT_LIMIT: u32 = 65536;
+/// Descriptors that an admin command may have where it may have more than the
+/// queue: this many cover 256 MiB in pages.
+const LONG_ADMIN_CHAIN: u32 = 65536;
 
 const ISR_QUEUE: u8 = 1;
 const ISR_CONFIG: u8 = 2;
@@ -77,11 +75,30 @@ pub enum Request {
     Reset,
 }
 
+/// What a function is like, beside what its device type says.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// Features of the transport that it offers. It has an administration
+    /// virtqueue if ADMIN_VQ is among them.
+    pub features: u64,
+    /// Descriptors of that queue.
+    pub admin_queue_size: u16,
+    /// Admin commands may have more descriptors than that.
+    pub long_admin_chains: bool,
+    /// A legacy driver can use it.
+    pub transitional: bool,
+    /// Bytes of ballast in its device parts.
+    pub extra_parts: usize,
+    /// Parts can be set without those that must precede them.
+    pub lenient_parts: bool,
+}
+
 /// One function.
 pub struct Device {
     name: String,
     port: PortRef,
     shape: Shape,
+    traits: Traits,
     kind: Box<dyn Kind>,
     common: Common,
     rings: Vec<Option<Ring>>,
@@ -95,28 +112,20 @@ pub struct Device {
 }
 
 impl Device {
-    /// A function after power-on. It has an administration virtqueue if
-    /// ADMIN_VQ is among `transport_features`.
-    pub fn new(
-        name: String,
-        port: PortRef,
-        kind: Box<dyn Kind>,
-        transport_features: u64,
-        transitional: bool,
-        extra_parts: usize,
-    ) -> Self {
+    /// A function after power-on.
+    pub fn new(name: String, port: PortRef, kind: Box<dyn Kind>, traits: Traits) -> Self {
         let mut queue_sizes = kind.queue_sizes();
         let num_queues = queue_sizes.len() as u16;
-        if transport_features & features::ADMIN_VQ != 0 {
-            queue_sizes.push(ADMIN_QUEUE_SIZE);
+        if traits.features & features::ADMIN_VQ != 0 {
+            queue_sizes.push(traits.admin_queue_size);
         }
         let shape = Shape {
-            offered: kind.features() | transport_features,
+            offered: kind.features() | traits.features,
             // One for the configuration and one for each queue.
             vectors: queue_sizes.len() as u16 + 1,
             queue_sizes,
             num_queues,
-            transitional,
+            transitional: traits.transitional,
         };
         let mut device = Self {
             name,
@@ -128,9 +137,10 @@ impl Device {
             isr: 0,
             stopped: false,
             page_writer: PageWriter::default(),
-            extra: ExtraParts::new(extra_parts),
+            extra: ExtraParts::new(traits.extra_parts),
             counters: Counters::default(),
             shape,
+            traits,
         };
         device.stop_rings();
         device
@@ -329,16 +339,17 @@ impl Device {
     fn new_ring(&self, index: usize) -> Result<Ring, RingError> {
         let max_size = self.shape.queue_sizes[index];
         let admin = self.shape.admin_queue().map(usize::from) == Some(index);
-        let limit = if admin {
-            ADMIN_INDIRECT_LIMIT
+        let longest = if admin && self.traits.long_admin_chains {
+            LONG_ADMIN_CHAIN
         } else {
-            max_size.into()
+            self.common.queues[index].size.into()
         };
         Ring::new(
             &self.common.queues[index],
             max_size,
             self.accepted(features::RING_EVENT_IDX),
-            self.accepted(features::RING_INDIRECT_DESC).then_some(limit),
+            self.accepted(features::RING_INDIRECT_DESC),
+            longest,
         )
     }
 
@@ -497,6 +508,9 @@ impl Device {
     /// Takes over device parts: all of them or, if anything is wrong, none.
     pub fn load(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let parts = parts::parse(bytes)?;
+        if !self.traits.lenient_parts {
+            parts::check_preceding(&parts)?;
+        }
         let mut common = self.common.clone();
         let mut kind = self.kind.duplicate();
         for part in &parts {

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use super::admin::Admin;
 use super::bar;
 use super::blk::disk::{self, Disk};
 use super::blk::{self, Blk, MAX_QUEUES};
 use super::control;
-use super::device::Device;
+use super::device::{Device, Traits};
 use super::features;
 use super::host::HostSocket;
 use super::kind::Kind;
@@ -48,6 +49,14 @@ pub struct Config {
     pub queue_pairs: u16,
     /// Whether the PF offers an administration virtqueue.
     pub admin_vq: bool,
+    /// Descriptors of that queue.
+    pub admin_queue_size: u16,
+    /// Whether admin commands may have more descriptors than the queue.
+    pub long_admin_chains: bool,
+    /// Device parts objects to get with, and as many to set with, of all VFs.
+    pub objects: u8,
+    /// Whether device parts can be set without those that must precede them.
+    pub lenient_parts: bool,
     /// Whether the VFs can be used by legacy drivers, with the help of the PF's
     /// administration virtqueue.
     pub transitional: bool,
@@ -67,6 +76,10 @@ impl Default for Config {
             device: DeviceType::Net,
             queue_pairs: 1,
             admin_vq: true,
+            admin_queue_size: ADMIN_QUEUE_SIZE,
+            long_admin_chains: false,
+            objects: OBJECTS,
+            lenient_parts: false,
             transitional: false,
             mrg_rxbuf: true,
             indirect: true,
@@ -94,6 +107,12 @@ pub enum Error {
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
 }
+
+/// Descriptors of the admin queue unless told otherwise.
+pub const ADMIN_QUEUE_SIZE: u16 = 64;
+
+/// Device parts objects of each kind unless told otherwise.
+pub const OBJECTS: u8 = 4;
 
 /// Bytes of extra parts at most.
 pub const MAX_EXTRA_PARTS: usize = 256 << 20;
@@ -166,7 +185,11 @@ impl Machine {
             .map(|(index, port)| device(&config, index, port, kind(index)))
             .collect();
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(devices, host.clone(), config.transitional)),
+            world: Mutex::new(World::new(
+                devices,
+                host.clone(),
+                Admin::new(config.transitional, config.objects),
+            )),
             wake: Condvar::new(),
             ending: AtomicBool::new(false),
         });
@@ -253,14 +276,15 @@ fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> 
     if !config.indirect {
         transport &= !features::RING_INDIRECT_DESC;
     }
-    Device::new(
-        name,
-        port,
-        kind,
-        transport | owner | admin,
+    let traits = Traits {
+        features: transport | owner | admin,
+        admin_queue_size: config.admin_queue_size,
+        long_admin_chains: config.long_admin_chains,
         transitional,
-        config.extra_parts,
-    )
+        extra_parts: config.extra_parts,
+        lenient_parts: config.lenient_parts,
+    };
+    Device::new(name, port, kind, traits)
 }
 
 /// The worker thread: what was left undone, and what is due.

@@ -93,12 +93,14 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// A ring that nothing has been taken from yet.
+    /// A ring that nothing has been taken from yet, for chains of at most
+    /// `longest` descriptors.
     pub fn new(
         config: &QueueConfig,
         max_size: u16,
         event_idx: bool,
-        indirect: Option<u32>,
+        indirect: bool,
+        longest: u32,
     ) -> Result<Self, RingError> {
         config.check(max_size).map_err(RingError::Malformed)?;
         let mut queue = Queue::new(max_size)?;
@@ -112,6 +114,7 @@ impl Ring {
             addr: config.desc,
             size: config.size,
             indirect,
+            longest,
         };
         Ok(Self {
             queue,

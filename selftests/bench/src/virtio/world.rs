@@ -46,10 +46,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(devices: Vec<Device>, host: Option<Arc<HostSocket>>, transitional: bool) -> Self {
+    pub fn new(devices: Vec<Device>, host: Option<Arc<HostSocket>>, admin: Admin) -> Self {
         Self {
             devices,
-            admin: Admin::new(transitional),
+            admin,
             enabled_vfs: 0,
             switch: Switch::default(),
             host,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Group administration commands: validation, lists, capabilities, objects.
 
+use bench::virtio::machine::Config;
 use serde_json::json;
 
 use crate::driver::{Command, Driver, Reply, create_data, object_header};
@@ -256,13 +257,13 @@ fn capabilities() {
         pf.admin(&get(0), 2),
         Reply {
             code: S_OK,
-            result: vec![16, 16]
+            result: vec![4, 4]
         }
     );
     fails(&mut pf, get(1), 2, (ENXIO, Q_INVALID_FIELD));
     fails(&mut pf, set(1, [1, 1]), 0, (ENXIO, Q_INVALID_FIELD));
-    fails(&mut pf, set(0, [17, 16]), 0, INVALID_FIELD);
-    fails(&mut pf, set(0, [16, 17]), 0, INVALID_FIELD);
+    fails(&mut pf, set(0, [5, 4]), 0, INVALID_FIELD);
+    fails(&mut pf, set(0, [4, 5]), 0, INVALID_FIELD);
     pf.admin_ok(&set(0, [2, 1]));
     assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
     assert_eq!(pf.create(1, 2, OBJ_SET), S_OK);
@@ -275,7 +276,7 @@ fn capabilities() {
     fails(&mut pf, set(0, [0, 1]), 0, (EBUSY, Q_INVALID_COMMAND));
     fails(&mut pf, set(0, [2, 0]), 0, (EBUSY, Q_INVALID_COMMAND));
     fails(&mut pf, set(0, [1, 1]), 0, (EBUSY, Q_INVALID_COMMAND));
-    pf.admin_ok(&set(0, [16, 16]));
+    pf.admin_ok(&set(0, [4, 4]));
 }
 
 #[test]
@@ -351,20 +352,28 @@ fn objects() {
 
 #[test]
 fn objects_are_limited_by_kind() {
-    let rig = Rig::plain(1);
-    let mut pf = ready(&rig);
-    for id in 0..16 {
-        assert_eq!(pf.create(1, id, OBJ_GET), S_OK);
+    for objects in [1u8, 4, 16] {
+        let config = Config {
+            objects,
+            ..Config::default()
+        };
+        let rig = Rig::new(config, 2);
+        let mut pf = ready(&rig);
+        let objects = u32::from(objects);
+        // All VFs have them together.
+        for id in 0..objects {
+            assert_eq!(pf.create(1 + u64::from(id % 2), id, OBJ_GET), S_OK);
+        }
+        let one_more = Command::vf(CMD_OBJ_CREATE, 2, &create_data(objects, OBJ_GET));
+        fails(&mut pf, one_more, 0, (ENOSPC, Q_NORESOURCE));
+        for id in objects..2 * objects {
+            assert_eq!(pf.create(1, id, OBJ_SET), S_OK);
+        }
+        assert_eq!(pf.destroy(1, 0), S_OK);
+        let wrong_kind = Command::vf(CMD_OBJ_CREATE, 1, &create_data(0, OBJ_SET));
+        fails(&mut pf, wrong_kind, 0, (ENOSPC, Q_NORESOURCE));
+        assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
     }
-    let one_more = Command::vf(CMD_OBJ_CREATE, 1, &create_data(16, OBJ_GET));
-    fails(&mut pf, one_more, 0, (ENOSPC, Q_NORESOURCE));
-    for id in 16..32 {
-        assert_eq!(pf.create(1, id, OBJ_SET), S_OK);
-    }
-    assert_eq!(pf.destroy(1, 0), S_OK);
-    let wrong_kind = Command::vf(CMD_OBJ_CREATE, 1, &create_data(0, OBJ_SET));
-    fails(&mut pf, wrong_kind, 0, (ENOSPC, Q_NORESOURCE));
-    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
 }
 
 #[test]
@@ -423,7 +432,7 @@ fn metadata() {
     };
     let size = pf.admin(&Command::metadata(1, 0, METADATA_SIZE), 8);
     assert!(size.code == S_OK && size.result.len() == 8);
-    assert!(number(&size) >= rig.parts(1).len());
+    assert_eq!(number(&size), rig.parts(1).len());
     let count = pf.admin(&Command::metadata(1, 0, METADATA_COUNT), 8);
     assert_eq!(number(&count), parts.len());
     let room = 8 + 16 * parts.len() as u32;
@@ -441,6 +450,25 @@ fn metadata() {
     );
     fails(&mut pf, Command::metadata(1, 0, METADATA_SIZE), 7, no_room);
     fails(&mut pf, Command::metadata(1, 0, 3), 8, INVALID_FIELD);
+}
+
+#[test]
+fn the_size_follows_the_state() {
+    let rig = Rig::plain(1);
+    let mut pf = ready(&rig);
+    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
+    let mut size = || {
+        let reply = pf.admin(&Command::metadata(1, 0, METADATA_SIZE), 8);
+        u32::from_le_bytes(reply.result[..4].try_into().expect("four bytes"))
+    };
+    let fresh = size();
+    let mut vf = Driver::up(&rig, 1, 0);
+    for id in 1..=40 {
+        vf.control(CTRL_VLAN, CTRL_VLAN_ADD, &[id, 0]);
+    }
+    assert_eq!(size(), fresh + 80);
+    rig.flr(1);
+    assert_eq!(size(), fresh);
 }
 
 #[test]
@@ -503,16 +531,11 @@ fn a_command_that_is_far_too_long_is_refused() {
     );
 }
 
-#[test]
-fn many_segments_in_one_indirect_table() {
-    let rig = Rig::plain(1);
-    let mut pf = ready(&rig);
-    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
-    let whole = rig.parts(1);
+/// Has VF 1 read with the result in `pieces` pieces, which together with the
+/// command and its status are one indirect table.
+fn get_in_pieces(rig: &Rig, pf: &mut Driver, pieces: u16) -> (Option<(u16, u32)>, u64) {
+    let piece = rig.parts(1).len().div_ceil(pieces.into()) as u32;
     let queue = pf.r16(ADMIN_QUEUE_INDEX);
-    // The result in pieces of 4 bytes: far more than the queue is long.
-    let pieces = whole.len().div_ceil(4) as u16;
-    assert!(pieces > 64);
     let (table, out, reply) = (pf.alloc(0x4000), pf.alloc(0x1000), pf.alloc(0x4000));
     let command = [vec![0xf, 0, 1, 0], vec![0; 12], 1u64.to_le_bytes().to_vec()].concat();
     rig.write(out, &[command, object_header(0), vec![GET_ALL]].concat());
@@ -520,20 +543,61 @@ fn many_segments_in_one_indirect_table() {
     pf.write_desc_at(table, 1, (reply, 8, DESC_NEXT | DESC_WRITE, 2));
     for k in 0..pieces {
         let more = if k + 1 < pieces { DESC_NEXT } else { 0 };
-        let place = reply + 8 + 4 * u64::from(k);
-        pf.write_desc_at(table, k + 2, (place, 4, DESC_WRITE | more, k + 3));
+        let place = reply + 8 + u64::from(piece) * u64::from(k);
+        pf.write_desc_at(table, k + 2, (place, piece, DESC_WRITE | more, k + 3));
     }
     let slot = pf.queues[usize::from(queue)].next_desc;
-    pf.write_desc(
-        queue,
-        slot,
-        (table, 16 * (u32::from(pieces) + 2), DESC_INDIRECT, 0),
-    );
+    let bytes = 16 * (u32::from(pieces) + 2);
+    pf.write_desc(queue, slot, (table, bytes, DESC_INDIRECT, 0));
     pf.push(queue, slot);
     pf.kick(queue);
-    assert_eq!(pf.used(queue), Some((slot, 8 + whole.len() as u32)));
+    (pf.used(queue), reply)
+}
+
+#[test]
+fn a_command_has_no_more_descriptors_than_the_queue() {
+    let rig = Rig::plain(1);
+    let mut pf = ready(&rig);
+    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
+    let whole = rig.parts(1);
+    let size = pf.queues[usize::from(pf.r16(ADMIN_QUEUE_INDEX))].size;
+    let (used, reply) = get_in_pieces(&rig, &mut pf, size - 2);
+    assert_eq!(used.map(|(_, len)| len), Some(8 + whole.len() as u32));
+    assert_eq!(rig.read(reply + 8, whole.len()), whole);
+
+    let (used, _) = get_in_pieces(&rig, &mut pf, size - 1);
+    assert_eq!(used, None);
+    assert_ne!(pf.status() & NEEDS_RESET, 0, "the device is broken");
+}
+
+#[test]
+fn longer_commands_are_a_lenience() {
+    let config = Config {
+        long_admin_chains: true,
+        ..Config::default()
+    };
+    let rig = Rig::new(config, 1);
+    let mut pf = ready(&rig);
+    assert_eq!(pf.create(1, 0, OBJ_GET), S_OK);
+    let whole = rig.parts(1);
+    let (used, reply) = get_in_pieces(&rig, &mut pf, 120);
+    assert_eq!(used.map(|(_, len)| len), Some(8 + whole.len() as u32));
     assert_eq!(rig.read(reply, 8), [0; 8]);
     assert_eq!(rig.read(reply + 8, whole.len()), whole);
+}
+
+#[test]
+fn the_admin_queue_has_the_size_asked_for() {
+    for admin_queue_size in [4, 16, 64, 1024] {
+        let config = Config {
+            admin_queue_size,
+            ..Config::default()
+        };
+        let rig = Rig::new(config, 1);
+        let pf = Driver::new(&rig, 0);
+        pf.w16(QUEUE_SELECT, pf.r16(ADMIN_QUEUE_INDEX));
+        assert_eq!(pf.r16(QUEUE_SIZE), admin_queue_size);
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn get_selected_gives_those_that_exist_in_order() {
 
 #[test]
 fn set_makes_the_target_equal() {
-    let rig = Rig::plain(2);
+    let rig = lenient(Config::default());
     let mut pf = ready_to_set(&rig, 2);
     let mut vf = Driver::up(&rig, 1, F_EVENT_IDX);
     vf.control(CTRL_RX, CTRL_RX_PROMISC, &[1]);
@@ -206,6 +206,83 @@ fn set_only_while_stopped() {
     assert_eq!(pf.set_parts(1, 0, &parts), (EINVAL, Q_INVALID_COMMAND));
     assert_eq!(pf.set_mode(1, STOPPED), S_OK);
     assert_eq!(pf.set_parts(1, 0, &parts), S_OK);
+}
+
+/// Two VFs that take parts in any selection.
+fn lenient(config: Config) -> Rig {
+    Rig::new(
+        Config {
+            lenient_parts: true,
+            ..config
+        },
+        2,
+    )
+}
+
+/// Selections of a device's parts, by what they lack.
+fn selections(parts: &[Part]) -> Vec<(&'static str, Vec<Part>)> {
+    let without = |kind| -> Vec<Part> {
+        let mut rest = parts.to_vec();
+        rest.retain(|part| part.kind != kind);
+        rest
+    };
+    let only = |kind| -> Vec<Part> {
+        let mut rest = parts.to_vec();
+        rest.retain(|part| part.kind == kind);
+        rest
+    };
+    let mut one_queue = parts.to_vec();
+    one_queue.retain(|part| part.kind != PART_VQ_CFG || part.selector != 1);
+    vec![
+        ("device features", without(PART_DEV_FEATURES)),
+        ("driver features", without(PART_DRV_FEATURES)),
+        ("common configuration", without(PART_PCI_COMMON_CFG)),
+        ("device status", without(PART_DEVICE_STATUS)),
+        ("queues", without(PART_VQ_CFG)),
+        ("a queue that has a notification", one_queue),
+        ("all but the driver's features", only(PART_DRV_FEATURES)),
+        ("all but queues", only(PART_VQ_CFG)),
+        ("all but what belongs to the type", only(PART_NET_CVQ_CFG)),
+    ]
+}
+
+#[test]
+fn set_wants_the_parts_that_must_precede() {
+    let rig = Rig::plain(2);
+    let mut pf = ready_to_set(&rig, 2);
+    let _vf = Driver::up(&rig, 1, 0);
+    let (good, before) = (split(&rig.parts(1)), rig.parts(2));
+    for (what, parts) in selections(&good) {
+        assert_eq!(
+            pf.set_parts(2, 0, &join(&parts)),
+            (EINVAL, Q_INVALID_FIELD),
+            "without {what}"
+        );
+        assert_eq!(rig.parts(2), before, "without {what}: had an effect");
+    }
+    // What nothing that is there needs may be missing.
+    for last in [PART_DEVICE_STATUS, PART_VQ_CFG, PART_VQ_NOTIFY_CFG] {
+        let mut parts = good.clone();
+        parts.retain(|part| part.kind <= last);
+        assert_eq!(pf.set_parts(2, 0, &join(&parts)), S_OK, "up to {last:#x}");
+    }
+    let mut parts = good.clone();
+    let types = [PART_VQ_CFG, PART_VQ_NOTIFY_CFG];
+    parts.retain(|part| !types.contains(&part.kind));
+    assert_eq!(pf.set_parts(2, 0, &join(&parts)), S_OK, "no queues at all");
+}
+
+#[test]
+fn any_selection_is_a_lenience() {
+    let rig = lenient(Config::default());
+    let mut pf = ready_to_set(&rig, 2);
+    let _vf = Driver::up(&rig, 1, 0);
+    let good = split(&rig.parts(1));
+    // So that whatever follows is a possible state.
+    assert_eq!(pf.set_parts(2, 0, &join(&good)), S_OK);
+    for (what, parts) in selections(&good) {
+        assert_eq!(pf.set_parts(2, 0, &join(&parts)), S_OK, "without {what}");
+    }
 }
 
 /// What a single change does to a good sequence of parts.
@@ -518,13 +595,10 @@ fn loaded_rings_that_are_not_there_break_the_target() {
 #[test]
 fn ballast() {
     let size = 10_000;
-    let rig = Rig::new(
-        Config {
-            extra_parts: size,
-            ..Config::default()
-        },
-        2,
-    );
+    let rig = lenient(Config {
+        extra_parts: size,
+        ..Config::default()
+    });
     let mut pf = ready_to_set(&rig, 2);
     assert_eq!(pf.create(1, 1, OBJ_GET), S_OK);
     let poke = serde_json::json!(

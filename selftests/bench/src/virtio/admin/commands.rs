@@ -4,7 +4,7 @@
 
 use tracing::debug;
 
-use super::objects::{DEVICE_LIMITS, Object, Purpose};
+use super::objects::{Object, Purpose};
 use super::status::Status;
 use super::{Admin, Command, Group, Reach, Reply, legacy, opcode};
 use crate::virtio::bytes::{array, u16_at, u32_at, u64_at};
@@ -42,7 +42,7 @@ impl Admin {
             }
             opcode::DEVICE_CAP_GET => {
                 capability(data)?;
-                Ok(Reply::with(DEVICE_LIMITS.to_vec()))
+                Ok(Reply::with(self.objects.offered().to_vec()))
             }
             opcode::DRIVER_CAP_SET => {
                 capability(data)?;
@@ -166,7 +166,7 @@ fn metadata(device: &Device, data: &[u8], room: u64) -> Outcome {
         parts
     };
     let result = match data.get(8).copied().unwrap_or_default() {
-        METADATA_SIZE => number(device.max_saved()),
+        METADATA_SIZE => number(all().into_bytes().len()),
         METADATA_COUNT => number(all().headers().len()),
         METADATA_LIST => {
             let parts = all();

@@ -166,7 +166,7 @@ impl Reply {
 }
 
 /// The owner's side of administration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Admin {
     /// Commands in use: self group, SR-IOV group. `None` before LIST_USE.
     used: [Option<u64>; 2],
@@ -179,10 +179,15 @@ pub struct Admin {
 }
 
 impl Admin {
-    pub fn new(transitional: bool) -> Self {
+    /// Administration of VFs that are transitional or not and have this many
+    /// objects of each kind.
+    pub fn new(transitional: bool, objects: u8) -> Self {
         Self {
+            used: [None; 2],
             transitional,
-            ..Self::default()
+            objects: Objects::new([objects; 2]),
+            faults: Faults::default(),
+            counters: BTreeMap::new(),
         }
     }
 

@@ -39,20 +39,33 @@ pub struct Object {
 /// Number of objects: to get, to set.
 pub type Limits = [u8; 2];
 
-/// What the device can do.
-pub const DEVICE_LIMITS: Limits = [16, 16];
-
 /// The objects that exist.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Objects {
+    /// What the device can do.
+    offered: Limits,
     objects: BTreeMap<u32, Object>,
     /// What the driver said it would use; nothing before it did.
     limits: Limits,
 }
 
 impl Objects {
+    /// No objects yet, and no more than `offered` of each kind ever.
+    pub fn new(offered: Limits) -> Self {
+        Self {
+            offered,
+            objects: BTreeMap::new(),
+            limits: [0; 2],
+        }
+    }
+
     pub fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.offered);
+    }
+
+    /// What the device can do.
+    pub fn offered(&self) -> Limits {
+        self.offered
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, Object)> {
@@ -63,7 +76,7 @@ impl Objects {
     pub fn limit(&mut self, limits: Limits) -> Result<(), Status> {
         if limits
             .iter()
-            .zip(DEVICE_LIMITS)
+            .zip(self.offered)
             .any(|(&wanted, offered)| wanted > offered)
         {
             return Err(Status::FIELD);

@@ -7,10 +7,12 @@
 //! of the device type, then [`extra`] parts.
 
 pub use codec::{Part, PartWriter, Refusal, parse};
+pub use order::check_preceding;
 
 pub mod codec;
 pub mod common;
 pub mod extra;
+mod order;
 
 pub const DEV_FEATURES: u16 = 0x100;
 pub const DRV_FEATURES: u16 = 0x101;
