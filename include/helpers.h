@@ -19,6 +19,7 @@ void vvp_pm_runtime_put(struct pci_dev *pdev);
 unsigned int vvp_dma_logging(void);
 
 void vvp_cond_resched(void);
+bool vvp_fatal_signal_pending(void);
 void vvp_iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova, size_t length);
 void vvp_put_device(struct vfio_device *vdev);
 void vvp_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len);

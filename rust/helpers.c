@@ -5,6 +5,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/vfio.h>
 
 #include "helpers.h"
@@ -32,6 +33,11 @@ void vvp_pm_runtime_put(struct pci_dev *pdev)
 void vvp_cond_resched(void)
 {
 	cond_resched();
+}
+
+bool vvp_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
 }
 
 /* Inline where iommufd has no drivers, and does nothing there. */

@@ -91,7 +91,11 @@ pub fn page_size(wanted: u64, able: u64) -> Option<u64> {
     }
 }
 
-/// Can a device reach all of `ranges`?
-pub fn reachable(ranges: &[Span], aperture: Span) -> bool {
-    ranges.iter().all(|range| aperture.contains(*range))
+/// What of `range` a device can reach, `None` if that is nothing. Without a known
+/// aperture it may be all of it.
+pub fn reachable(range: Span, aperture: Option<Span>) -> Option<Span> {
+    match aperture {
+        Some(aperture) => range.intersection(aperture),
+        None => Some(range),
+    }
 }

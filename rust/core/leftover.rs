@@ -60,7 +60,15 @@ impl<const N: usize> Leftover<N> {
     }
 
     /// Takes what is in `window` out, and gives it to `take`.
-    pub fn take(&mut self, window: Span, mut take: impl FnMut(Span)) {
+    ///
+    /// # Errors
+    ///
+    /// What `take` gives; what it did not take stays.
+    pub fn take<E>(
+        &mut self,
+        window: Span,
+        mut take: impl FnMut(Span) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut index = 0;
         while index < self.count {
             let span = self.spans[index];
@@ -68,7 +76,7 @@ impl<const N: usize> Leftover<N> {
                 index += 1;
                 continue;
             };
-            take(inside);
+            take(inside)?;
             match (span.below(inside), span.above(inside)) {
                 (None, None) => {
                     self.remove(index);
@@ -87,6 +95,7 @@ impl<const N: usize> Leftover<N> {
             }
             index += 1;
         }
+        Ok(())
     }
 }
 

@@ -101,15 +101,13 @@ impl vfio::DmaLog for Log {
         if session.is_some() || !wanted.is_power_of_two() {
             return Err(EINVAL);
         }
+        // What the device cannot reach it cannot write. VMMs name the hull of what they may map.
+        let aperture = at.aperture();
         let mut list = KVec::new();
         for range in ranges {
-            list.push(range?, GFP_KERNEL_ACCOUNT)?;
-        }
-        if at
-            .aperture()
-            .is_some_and(|aperture| !reachable(&list, aperture))
-        {
-            return Err(EINVAL);
+            if let Some(range) = reachable(range?, aperture) {
+                list.push(range, GFP_KERNEL_ACCOUNT)?;
+            }
         }
 
         let domain = match self.policy.source(true) {
@@ -155,7 +153,7 @@ impl vfio::DmaLog for Log {
         }
         for range in session.ranges.iter() {
             if let Some(part) = range.intersection(window) {
-                bitmap.set(part);
+                bitmap.set(part)?;
             }
         }
         Ok(())

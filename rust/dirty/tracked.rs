@@ -20,7 +20,7 @@ use crate::{
         span::Span, //
     },
     vfio::{
-        yield_cpu,
+        pause,
         Area,
         Attachment,
         Bitmap,
@@ -103,18 +103,18 @@ impl Tracked {
     }
 
     fn read_part(&mut self, domain: &Domain, part: Span, bitmap: &mut Bitmap<'_>) -> Result {
-        self.leftover.take(part, |span| bitmap.set(span));
+        self.leftover.take(part, |span| bitmap.set(span))?;
         let mut rest = Some(part);
         while let Some(window) = rest {
             let mapped = domain
                 .area(window)
                 .and_then(|area| Some((area.span().intersection(window)?, area)));
             let Some((inside, area)) = mapped else {
-                bitmap.set(window);
+                bitmap.set(window)?;
                 break;
             };
             if let Some(unmapped) = window.below(inside) {
-                bitmap.set(unmapped);
+                bitmap.set(unmapped)?;
             }
             let parts = split(inside, area.span(), domain.page_sizes());
             if let Some(head) = parts.head {
@@ -126,7 +126,7 @@ impl Tracked {
             if let Some(tail) = parts.tail {
                 self.take_pages(domain, &area, tail, part, bitmap)?;
             }
-            yield_cpu();
+            pause()?;
             rest = window.above(area.span());
         }
         Ok(())
@@ -149,7 +149,7 @@ impl Tracked {
             let page = match area.take_page(zone.first())? {
                 Some(page) => {
                     if let Some(inside) = page.intersection(part) {
-                        bitmap.set(inside);
+                        bitmap.set(inside)?;
                     }
                     for outside in [page.below(part), page.above(part)].into_iter().flatten() {
                         self.leftover.insert(outside);
@@ -161,7 +161,7 @@ impl Tracked {
             rest = zone.above(page);
             count += 1;
             if count == BATCH {
-                yield_cpu();
+                pause()?;
                 count = 0;
             }
         }

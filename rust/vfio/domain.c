@@ -12,6 +12,9 @@
  * are not read at all: doing so without the locks would let userspace have
  * freed memory written to.
  *
+ * A module may be loaded into another build of the kernel than it was built for,
+ * whose private structures may differ. There, too, dirty bits are not read.
+ *
  * What iommufd would have to export to make this file superfluous is what
  * domain.h declares.
  */
@@ -23,6 +26,11 @@
 
 #if IS_ENABLED(CONFIG_IOMMUFD) && IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && \
 	__has_include("io_pagetable.h")
+#include <generated/utsrelease.h>
+#include <generated/utsversion.h>
+#include <linux/string.h>
+#include <linux/utsname.h>
+
 #include "io_pagetable.h"
 #include "iommufd_private.h"
 
@@ -34,7 +42,14 @@ struct vvp_domain {
 
 bool vvp_domain_readable(void)
 {
-	return true;
+	const struct new_utsname *running = init_utsname();
+
+	if (!strcmp(running->release, UTS_RELEASE) &&
+	    !strcmp(running->version, UTS_VERSION))
+		return true;
+	pr_info_once("virtio_vfio_pci_rs: built for Linux %s %s: the IOMMU's dirty bits are not read\n",
+		     UTS_RELEASE, UTS_VERSION);
+	return false;
 }
 
 /* Called with the group's lock held, so that no other domain can be attached. */
@@ -67,6 +82,8 @@ int vvp_domain_visit(struct vfio_device *vdev,
 
 	if (!idev)
 		return -ENODEV;
+	if (!vvp_domain_readable())
+		return -EOPNOTSUPP;
 
 	/* In iommufd's order: group, then I/O address space. */
 	mutex_lock(&idev->igroup->lock);
@@ -103,9 +120,10 @@ bool vvp_domain_area(struct vvp_domain *domain, unsigned long first,
 	     area = iopt_area_iter_next(area, first, last)) {
 		/*
 		 * One without pages is being mapped or unmapped, and whoever does
-		 * that does not hold the lock all the time.
+		 * that does not hold the lock all the time. A dma-buf's exporter
+		 * has its pages unmapped without the lock, when it likes.
 		 */
-		if (!area->pages)
+		if (!area->pages || iopt_is_dmabuf(area->pages))
 			continue;
 		*area_first = iopt_area_iova(area);
 		*area_last = iopt_area_last_iova(area);

@@ -61,7 +61,11 @@ impl<'a> Bitmap<'a> {
     }
 
     /// Marks all pages of `span` as dirty. It must be inside of what is asked for.
-    pub(crate) fn set(&mut self, span: Span) {
+    ///
+    /// # Errors
+    ///
+    /// EINTR if the process is being killed.
+    pub(crate) fn set(&mut self, span: Span) -> Result {
         let mut rest = Some(span);
         while let Some(span) = rest {
             let part = match Span::with_length(span.first(), Self::STRIDE) {
@@ -76,17 +80,27 @@ impl<'a> Bitmap<'a> {
                     (part.last() - part.first() + 1) as usize,
                 )
             };
-            yield_cpu();
+            pause()?;
             rest = span.above(part);
         }
+        Ok(())
     }
 }
 
-/// Lets others run, in a loop that may take long.
-pub(crate) fn yield_cpu() {
-    // SAFETY: Callers are in a process's context and hold no spinlocks: there are none in
-    // this driver.
+/// Lets others run, in a loop that may take long. May sleep.
+///
+/// # Errors
+///
+/// EINTR if the process is being killed.
+pub(crate) fn pause() -> Result {
+    // SAFETY: The function has no requirements but that its caller may sleep, as callers here may:
+    // they hold mutexes at most.
     unsafe { abi::vvp_cond_resched() };
+    // SAFETY: The function has no requirements.
+    if unsafe { abi::vvp_fatal_signal_pending() } {
+        return Err(EINTR);
+    }
+    Ok(())
 }
 
 /// The attachment of an open device to an address space.

@@ -107,7 +107,7 @@ pub(crate) use dma_log::{
 pub(crate) use domain::{
     dirty_bits_readable,
     iommu_tracks,
-    yield_cpu,
+    pause,
     Area,
     Attachment,
     Bitmap,

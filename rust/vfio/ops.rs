@@ -53,10 +53,7 @@ impl<D: Driver> Ops<D> {
         attach_ioas: Some(super::dma_log::attach::<D>),
         #[cfg(CONFIG_IOMMUFD)]
         detach_ioas: Some(super::dma_log::detach::<D>),
-        #[cfg(CONFIG_IOMMUFD)]
-        pasid_attach_ioas: Some(abi::vfio_iommufd_physical_pasid_attach_ioas),
-        #[cfg(CONFIG_IOMMUFD)]
-        pasid_detach_ioas: Some(abi::vfio_iommufd_physical_pasid_detach_ioas),
+        // No PASIDs: DMA with one goes through a page table of its own, of which no log would know.
         ..pin_init::zeroed()
     };
 
