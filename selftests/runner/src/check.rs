@@ -36,6 +36,8 @@ pub enum Stage {
     Conformance,
     /// The module and the C driver in a virtual machine.
     L1,
+    /// Migration on a device that has as little as a device may have.
+    Modest,
     /// Contexts of 64 MiB, without indirect descriptors.
     Large,
     /// The module on a PF without admin virtqueue.
@@ -87,6 +89,7 @@ impl fmt::Display for Stage {
             Stage::Unit => "unit tests",
             Stage::Conformance => "conformance, properties",
             Stage::L1 => "L1 selftests",
+            Stage::Modest => "L1 modest device",
             Stage::Large => "L1 large contexts",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
@@ -106,6 +109,24 @@ impl fmt::Display for Stage {
 
 /// Two devices for the sample driver, behind an IOMMU.
 const SAMPLE_DEVICES: [&str; 3] = ["intel-iommu", "edu", "edu"];
+
+/// A device with one resource object for all its functions and an admin queue in
+/// which a command fills half of the descriptors.
+const MODEST_DEVICE: [&str; 5] = ["--no-indirect", "--admin-queue-size", "8", "--objects", "1"];
+
+/// The tests of our driver's migration.
+const MIGRATION_TESTS: [&str; 10] = [
+    "arcs.rs",
+    "quiet.rs",
+    "recovery.rs",
+    "round_trip.rs",
+    "precopy.rs",
+    "stream.rs",
+    "sealed.rs",
+    "lifetimes.rs",
+    "torture.rs",
+    "faults.rs",
+];
 
 /// Bytes of ballast in each function's context.
 const LARGE_CONTEXT: &str = "67108864";
@@ -182,6 +203,13 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &["vvp-selftests", "--bench"],
             &[],
             minutes(25),
+            progress,
+        ),
+        Stage::Modest => in_l1(
+            setup,
+            &[&["vvp-selftests", "--bench"], &MIGRATION_TESTS[..]].concat(),
+            &MODEST_DEVICE,
+            minutes(15),
             progress,
         ),
         Stage::Large => in_l1(

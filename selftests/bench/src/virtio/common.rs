@@ -74,6 +74,8 @@ pub enum Effect {
     Reset,
     /// These status bits were not set before.
     Status(u8),
+    /// The driver enabled a queue.
+    Enabled,
     /// The driver enabled a queue that cannot run.
     Broken(&'static str),
 }
@@ -251,6 +253,7 @@ impl Common {
                     return Effect::Broken(reason);
                 }
                 *queue = enabled;
+                return Effect::Enabled;
             }
             _ => (),
         }

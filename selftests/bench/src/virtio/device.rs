@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use super::bar::{self, Place};
 use super::bytes::copy_window;
 use super::chain::RingError;
-use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape};
+use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape, offset};
 use super::features;
 use super::kind::{Counters, Frame, Kind, Session};
 use super::page_writer::PageWriter;
@@ -105,6 +105,8 @@ pub struct Device {
     /// The rings that are not running continue from memory.
     restored: bool,
     isr: u8,
+    /// The driver has read the configuration, or its generation, since that went up.
+    config_read: bool,
     stopped: bool,
     page_writer: PageWriter,
     extra: ExtraParts,
@@ -135,6 +137,7 @@ impl Device {
             rings: Vec::new(),
             restored: false,
             isr: 0,
+            config_read: false,
             stopped: false,
             page_writer: PageWriter::default(),
             extra: ExtraParts::new(traits.extra_parts),
@@ -220,9 +223,16 @@ impl Device {
 
     pub fn read_bar(&mut self, at: u64, data: &mut [u8]) {
         match bar::decode(at) {
-            Place::Common(at) => self.common.read(&self.shape, at, data),
+            Place::Common(at) => {
+                let end = at + data.len() as u64;
+                self.config_read |= (at..end).contains(&offset::GENERATION);
+                self.common.read(&self.shape, at, data);
+            }
             Place::Isr => copy_window(&[std::mem::take(&mut self.isr)], 0, data),
-            Place::Device(at) => copy_window(&self.kind.config(), at, data),
+            Place::Device(at) => {
+                self.config_read = true;
+                copy_window(&self.kind.config(), at, data);
+            }
             Place::PageWriter(at) => self.page_writer.read(at, data),
             Place::Notify(_) | Place::LegacyNotify | Place::Nothing => data.fill(0),
         }
@@ -261,6 +271,9 @@ impl Device {
             }
             Effect::Status(new) if new & STATUS_DRIVER_OK != 0 => Request::Start,
             Effect::Status(_) => Request::Nothing,
+            // A queue that is late, for a device that is up already.
+            Effect::Enabled if self.common.live() => Request::Start,
+            Effect::Enabled => Request::Nothing,
             Effect::Broken(reason) => {
                 self.break_down(&RingError::Malformed(reason));
                 Request::Nothing
@@ -421,7 +434,8 @@ impl Device {
         for queue in signal {
             self.signal(queue);
         }
-        if config_changed {
+        // Not for a change that nobody can have seen: 256 of them would not show.
+        if config_changed && std::mem::take(&mut self.config_read) {
             self.common.generation = self.common.generation.wrapping_add(1);
         }
         match result {

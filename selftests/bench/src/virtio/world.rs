@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::admin::faults::Action;
-use super::admin::status::Status;
 use super::admin::{Admin, COMMAND_HEADER, Command, REPLY_HEADER, Reach, Reply, opcode};
 use super::chain::Chain;
 use super::device::{Device, Request};
@@ -201,18 +200,13 @@ impl World {
             let Some(Some((chain, request))) = taken else {
                 return;
             };
-            if chain.readable() > limit as u64 {
-                let reply = Reply::failed(Status::TOO_LONG);
-                self.complete(queue, &chain, &reply.bytes());
-            } else {
-                self.admin_command(queue, chain, &request);
-            }
+            self.admin_command(queue, chain, &request);
         }
         self.backlog.push_back((PF, queue));
     }
 
     fn admin_command(&mut self, queue: u16, chain: Chain, request: &[u8]) {
-        let command = Command::parse(request);
+        let command = Command::parse(request, chain.readable() > request.len() as u64);
         let action = self.admin.faults.strike(command.opcode, command.member);
         let mut reply = match action {
             Some(Action::Fail(status)) => {

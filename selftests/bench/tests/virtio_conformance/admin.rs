@@ -223,6 +223,22 @@ fn self_group_by_its_own_list() {
 }
 
 #[test]
+fn each_group_has_a_list_of_its_own() {
+    let rig = Rig::plain(1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    let lists = LINUX_LIST.to_le_bytes();
+    pf.admin_ok(&Command::new(
+        CMD_LIST_USE,
+        GROUP_SELF,
+        0,
+        &3u64.to_le_bytes(),
+    ));
+    pf.admin_ok(&Command::new(CMD_LIST_USE, GROUP_SRIOV, 0, &lists));
+    let get = Command::new(CMD_DEVICE_CAP_GET, GROUP_SELF, 0, &[0; 8]);
+    fails(&mut pf, get, 2, INVALID_OPCODE);
+}
+
+#[test]
 fn no_group_without_vfs() {
     let rig = Rig::plain(2);
     rig.machine.set_num_vfs(0);
@@ -517,18 +533,21 @@ fn buffers_may_be_short_or_long() {
 }
 
 #[test]
-fn a_command_that_is_far_too_long_is_refused() {
+fn length_alone_is_no_reason_to_refuse() {
     let rig = Rig::plain(1);
     let mut pf = ready(&rig);
+    let long = |data: &[u8]| [data, &vec![0; 1 << 20]].concat();
+    let mode = Command::vf(CMD_MODE_SET, 1, &long(&[STOPPED]));
+    assert_eq!(pf.admin(&mode, 0).code, S_OK);
+    assert_eq!(rig.state(1)["stopped"], json!(true));
+    let nowhere = Command::new(CMD_MODE_SET, 77, 1, &long(&[0]));
+    fails(&mut pf, nowhere, 0, INVALID_GROUP);
+    // Parts that the device lacks are another matter.
     assert_eq!(pf.create(1, 0, OBJ_SET), S_OK);
-    assert_eq!(pf.set_mode(1, STOPPED), S_OK);
-    let data = [object_header(0), vec![0; 1 << 20]].concat();
-    fails(
-        &mut pf,
-        Command::vf(CMD_PARTS_SET, 1, &data),
-        0,
-        (ENOMEM, Q_NORESOURCE),
-    );
+    let set = Command::vf(CMD_PARTS_SET, 1, &long(&object_header(0)));
+    fails(&mut pf, set, 0, (ENOMEM, Q_NORESOURCE));
+    let commands = rig.control(json!({"cmd": "state"}))["admin"]["commands"].clone();
+    assert_eq!(commands["0x10"], json!(1), "it counts");
 }
 
 /// Has VF 1 read with the result in `pieces` pieces, which together with the

@@ -321,6 +321,9 @@ fn ranges_are_discarded_and_zeroed() {
             let ranges = [range(20, 1, flags), bad].concat();
             assert_eq!(request(&mut vf, kind, 0, &ranges, 0).0, status);
         }
+        // A flag that nobody knows, wherever it is.
+        let both = [range(SECTORS, 1, flags), range(20, 1, flags | 2)].concat();
+        assert_eq!(request(&mut vf, kind, 0, &both, 0).0, BLK_S_UNSUPP);
         let many = range(20, 1, flags).repeat(1000);
         assert_eq!(request(&mut vf, kind, 0, &many, 0).0, BLK_S_IOERR);
         assert_eq!(read(&mut vf, 8, 64), expected, "request {kind}");

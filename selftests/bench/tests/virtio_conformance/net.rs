@@ -110,6 +110,22 @@ fn frames_without_room_are_dropped_and_buffers_stay() {
 }
 
 #[test]
+fn header_flags_that_nobody_knows_are_ignored() {
+    let rig = Rig::plain(1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    let mut vf = Driver::up(&rig, 1, 0);
+    let sent = frame(vf.mac(), pf.mac(), b"x");
+    for flags in [2, 4, 0x80, 0xfe] {
+        let offered = vf.offer(2048);
+        let mut header = [0; NET_HEADER];
+        header[0] = flags;
+        pf.add(1, &[&header[..], &sent[..]], &[]);
+        pf.kick(1);
+        assert_eq!(vf.take(offered), Some(sent.clone()), "flags {flags:#x}");
+    }
+}
+
+#[test]
 fn frames_with_offloads_or_of_impossible_size_are_dropped() {
     let rig = Rig::plain(1);
     let mut pf = Driver::up(&rig, 0, 0);

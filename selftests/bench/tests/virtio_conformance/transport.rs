@@ -347,3 +347,37 @@ fn the_generation_follows_the_configuration() {
     assert_ne!(driver.r8(CONFIG_GENERATION), before);
     assert_eq!(driver.mac(), [2, 1, 1, 1, 1, 1]);
 }
+
+/// A counter of 8 bits must not come round between two readings.
+#[test]
+fn the_generation_does_not_wrap_unseen() {
+    let rig = Rig::plain(1);
+    let mut driver = Driver::up(&rig, 1, 0);
+    let before = driver.r8(CONFIG_GENERATION);
+    for change in 0..=255 {
+        let mac = [2, 1, 1, 1, 1, change];
+        assert_eq!(driver.control(CTRL_MAC, CTRL_MAC_ADDR_SET, &mac), NET_OK);
+    }
+    assert_ne!(driver.r8(CONFIG_GENERATION), before);
+    // What changes between the two readings of a driver in the middle of it shows.
+    let first = driver.r8(CONFIG_GENERATION);
+    let mac = [2, 1, 1, 1, 2, 0];
+    assert_eq!(driver.control(CTRL_MAC, CTRL_MAC_ADDR_SET, &mac), NET_OK);
+    assert_ne!(driver.r8(CONFIG_GENERATION), first);
+}
+
+/// Drivers enable queues before DRIVER_OK, and may do so later.
+#[test]
+fn a_queue_that_is_enabled_late_works() {
+    let rig = Rig::plain(2);
+    let mut other = Driver::up(&rig, 2, 0);
+    let mut late = Driver::new(&rig, 1);
+    assert!(late.negotiate(late.offered()));
+    late.enable_queue(0, 16);
+    late.drive();
+    late.enable_queue(1, 16);
+    let offered = other.offer(2048);
+    let sent = frame(other.mac(), late.mac(), b"late");
+    late.send(&sent);
+    assert_eq!(other.take(offered), Some(sent));
+}

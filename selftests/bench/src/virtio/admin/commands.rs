@@ -123,6 +123,10 @@ impl Admin {
             }
             opcode::DEV_PARTS_SET => {
                 self.object_for(id, member, Purpose::Set)?;
+                // More than all parts of a device: others than those that it has.
+                if command.cut {
+                    return Err(Status::TOO_LONG);
+                }
                 set(device, data)?;
             }
             _ => return Err(Status::OPCODE),

@@ -196,11 +196,12 @@ impl Request<'_> {
         }
         let mut data = vec![0; self.given as usize];
         self.chain.read_at(self.mem, HEADER, &mut data)?;
+        let unknown = |range| u32_at(range, 12) & !flags != 0;
+        if data.chunks(RANGE as usize).any(unknown) {
+            return Err(UNSUPPORTED);
+        }
         let mut ranges = Vec::new();
         for range in data.chunks(RANGE as usize) {
-            if u32_at(range, 12) & !flags != 0 {
-                return Err(UNSUPPORTED);
-            }
             let sectors = u32_at(range, 8);
             let length = u64::from(sectors) * SECTOR;
             let at = disk.place(u64_at(range, 0), length).ok_or(IMPOSSIBLE)?;

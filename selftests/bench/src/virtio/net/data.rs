@@ -24,8 +24,9 @@ fn header_len(features: u64) -> usize {
     }
 }
 
-/// Length of the fields of the header that are zero without offloads.
-const OFFLOAD_FIELDS: usize = 2;
+/// Header flag: the driver wants the checksum completed, which is not offered. Bits
+/// that a device does not know it must ignore (virtio 1.4, 5.1.9.2.1).
+const NEEDS_CSUM: u8 = 1;
 
 const MIN_FRAME: usize = 14;
 /// An IPv4 packet of the largest size in a frame with a VLAN tag.
@@ -102,7 +103,8 @@ fn frame(
         return Ok((chain.head(), None));
     }
     let mut data = chain.read(mem, header + MAX_FRAME)?;
-    let plain = data[..OFFLOAD_FIELDS] == [0; OFFLOAD_FIELDS];
+    // Then the type of segmentation.
+    let plain = data[0] & NEEDS_CSUM == 0 && data[1] == 0;
     data.drain(..header);
     Ok((chain.head(), plain.then_some(data)))
 }
