@@ -36,17 +36,19 @@ pub(super) enum Purpose {
     Set,
 }
 
-/// A device parts resource object; dropping it destroys it.
+/// A device parts resource object; dropping it destroys it, or loses it if the
+/// device refuses.
 ///
 /// # Invariants
 ///
-/// The device has an object with this id and purpose, which nobody else refers
-/// to. (A reset of the PF destroys it behind our back; commands with its id then
-/// fail.)
+/// Unless `destroyed`, the device has an object with this id and purpose, which
+/// nobody else refers to. (A reset of the PF destroys it behind our back; commands
+/// with its id then fail.)
 pub(super) struct Object {
     member: Arc<Member>,
     purpose: Purpose,
     id: u32,
+    destroyed: bool,
 }
 
 impl Object {
@@ -72,6 +74,7 @@ impl Object {
             member: member.clone(),
             purpose,
             id,
+            destroyed: false,
         })
     }
 
@@ -79,18 +82,35 @@ impl Object {
     pub(super) fn purpose(&self) -> Purpose {
         self.purpose
     }
+
+    /// Destroys it. Gives it back if the device refuses: it is still there, and
+    /// still of use.
+    pub(super) fn destroy(mut self) -> Result<(), Self> {
+        match self.try_destroy() {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self),
+        }
+    }
+
+    fn try_destroy(&mut self) -> Result {
+        let opcode = admin_command::RESOURCE_OBJ_DESTROY;
+        self.member.try_execute(opcode, |pdev| {
+            // SAFETY: By the invariant of `Member`.
+            unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, self.id) }
+        })?;
+        // INVARIANT: It is gone.
+        self.destroyed = true;
+        Ok(())
+    }
 }
 
 impl Drop for Object {
     fn drop(&mut self) {
-        let id = self.id;
-        let destroyed = self
-            .member
-            .try_execute(admin_command::RESOURCE_OBJ_DESTROY, |pdev| {
-                // SAFETY: By the invariant of `Member`.
-                unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, id) }
-            });
-        if let Err(error) = destroyed {
+        if self.destroyed {
+            return;
+        }
+        if let Err(error) = self.try_destroy() {
+            let id = self.id;
             self.member
                 .observer()
                 .refuse(Cause::ObjectLost { id }, error);

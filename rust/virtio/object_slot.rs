@@ -64,9 +64,57 @@ pub(crate) unsafe fn init() {
 pub(crate) struct ObjectSlot {
     member: Arc<Member>,
     physfn: usize,
-    /// Held while the object is used.
+    /// Held while an object is used.
     #[pin]
-    object: Mutex<Option<Object>>,
+    objects: Mutex<Objects>,
+}
+
+/// What a function has of the PF's objects.
+struct Objects {
+    /// That of the session under way.
+    kept: Option<Object>,
+    /// One that the device would not destroy, to be used again or to be destroyed
+    /// later: what is lost stays lost until the PF is reset.
+    refused: Option<Object>,
+}
+
+impl Objects {
+    const fn is_empty(&self) -> bool {
+        self.kept.is_none() && self.refused.is_none()
+    }
+
+    /// Takes an object for `purpose`, if there is one; others go.
+    fn take(&mut self, purpose: Purpose) -> Option<Object> {
+        let mut found = None;
+        for object in [self.kept.take(), self.refused.take()].into_iter().flatten() {
+            if found.is_none() && object.purpose() == purpose {
+                found = Some(object);
+            } else {
+                self.destroy(object);
+            }
+        }
+        found
+    }
+
+    /// Destroys `object`, later if it cannot be now.
+    fn destroy(&mut self, object: Object) -> bool {
+        match object.destroy() {
+            Ok(()) => true,
+            Err(object) => {
+                self.refused = Some(object);
+                false
+            }
+        }
+    }
+
+    /// Destroys what there is. Says whether there is one object less.
+    fn clear(&mut self) -> bool {
+        let mut any = false;
+        for object in [self.refused.take(), self.kept.take()].into_iter().flatten() {
+            any |= self.destroy(object);
+        }
+        any
+    }
 }
 
 /// What became of the wish for another function's object.
@@ -106,24 +154,27 @@ impl ObjectSlot {
     }
 
     fn with<R>(&self, purpose: Purpose, f: impl FnOnce(&Object) -> Result<R>) -> Result<R> {
-        let mut kept = self.object.lock();
-        let object = match kept.take().filter(|object| object.purpose() == purpose) {
+        let mut objects = self.objects.lock();
+        let object = match objects.take(purpose) {
             Some(object) => object,
-            None => self.create(purpose)?,
+            None => self.create(purpose, &mut objects)?,
         };
         let result = f(&object);
         match result {
-            Ok(_) => *kept = Some(object),
-            // With the lock held: `release` waits for it, and after it there is no object.
-            Err(_) => drop(object),
+            Ok(_) => objects.kept = Some(object),
+            Err(_) => {
+                objects.destroy(object);
+            }
         }
         result
     }
 
-    fn create(&self, purpose: Purpose) -> Result<Object> {
+    fn create(&self, purpose: Purpose, own: &mut Objects) -> Result<Object> {
         let mut waits = 0;
         let error = loop {
             match Object::create(&self.member, purpose) {
+                // One that was refused before may go now.
+                Err(error) if error == ENOSPC && own.clear() => {}
                 Err(error) if error == ENOSPC => match self.reclaim() {
                     Reclaimed::Yes => {}
                     Reclaimed::NotNow if waits < WAITS => {
@@ -148,8 +199,8 @@ impl ObjectSlot {
             .lock()
             .iter()
             .filter(|slot| slot.physfn == self.physfn && !core::ptr::eq(&***slot, self))
-            .find(|slot| match slot.object.try_lock() {
-                Some(object) => object.is_some(),
+            .find(|slot| match slot.objects.try_lock() {
+                Some(objects) => !objects.is_empty(),
                 None => {
                     busy = true;
                     false
@@ -167,17 +218,16 @@ impl ObjectSlot {
 
     /// Destroys the object if there is one and nobody uses it.
     fn try_release(&self) -> bool {
-        match self.object.try_lock() {
-            Some(mut object) => object.take().is_some(),
+        match self.objects.try_lock() {
+            Some(mut objects) => objects.clear(),
             None => false,
         }
     }
 
     /// Destroys the object, once nobody uses it.
     pub(crate) fn release(&self) {
-        // Dropped with the lock held: whoever was about to take it away has done so.
-        let mut object = self.object.lock();
-        *object = None;
+        // With the lock held: whoever was about to take it away has done so.
+        self.objects.lock().clear();
     }
 }
 
@@ -196,7 +246,13 @@ impl SharedSlot {
             pin_init!(ObjectSlot {
                 physfn: member.physfn(),
                 member: member.clone(),
-                object <- new_mutex!(None, "virtio_object_slot"),
+                objects <- new_mutex!(
+                    Objects {
+                        kept: None,
+                        refused: None,
+                    },
+                    "virtio_object_slot"
+                ),
             }),
             GFP_KERNEL,
         )?;
@@ -222,7 +278,10 @@ impl Drop for SharedSlot {
     fn drop(&mut self) {
         SLOTS.lock().retain(|slot| !Arc::ptr_eq(slot, &self.0));
         // Somebody may have found it before, and be at it.
-        self.0.release();
+        let mut objects = self.0.objects.lock();
+        objects.clear();
+        // The last chance of what was refused, while the device is bound.
+        objects.refused = None;
     }
 }
 

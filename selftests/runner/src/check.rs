@@ -119,7 +119,7 @@ const MIGRATION_TESTS: [&str; 10] = [
     "arcs.rs",
     "quiet.rs",
     "recovery.rs",
-    "round_trip.rs",
+    "round_trip.rs_to_rs",
     "precopy.rs",
     "stream.rs",
     "sealed.rs",
