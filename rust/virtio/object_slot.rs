@@ -39,6 +39,10 @@ use kernel::{
     }, //
 };
 
+/// How many objects a function takes away from others before it gives up: what it
+/// makes free, somebody else may be faster to have.
+const MAX_RECLAIMED: u32 = 64;
+
 /// How often a function waits for an object that others are using. Waiting takes
 /// twice as long each time, a second in all.
 const WAITS: u32 = 9;
@@ -170,18 +174,18 @@ impl ObjectSlot {
     }
 
     fn create(&self, purpose: Purpose, own: &mut Objects) -> Result<Object> {
-        let mut waits = 0;
+        let (mut waits, mut reclaimed) = (0, 0);
         let error = loop {
             match Object::create(&self.member, purpose) {
                 // One that was refused before may go now.
                 Err(error) if error == ENOSPC && own.clear() => {}
                 Err(error) if error == ENOSPC => match self.reclaim() {
-                    Reclaimed::Yes => {}
+                    Reclaimed::Yes if reclaimed < MAX_RECLAIMED => reclaimed += 1,
                     Reclaimed::NotNow if waits < WAITS => {
                         fsleep(Delta::from_millis(admin_status::delay_ms(waits)));
                         waits += 1;
                     }
-                    Reclaimed::NotNow | Reclaimed::Nothing => break error,
+                    _ => break error,
                 },
                 Err(error) => break error,
                 Ok(object) => return Ok(object),
