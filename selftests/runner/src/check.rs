@@ -38,6 +38,8 @@ pub enum Stage {
     L1,
     /// Migration on a device that has as little as a device may have.
     Modest,
+    /// Migration on a device that has much of everything.
+    Wide,
     /// Contexts of 64 MiB, without indirect descriptors.
     Large,
     /// The module on a PF without admin virtqueue.
@@ -90,6 +92,7 @@ impl fmt::Display for Stage {
             Stage::Conformance => "conformance, properties",
             Stage::L1 => "L1 selftests",
             Stage::Modest => "L1 modest device",
+            Stage::Wide => "L1 wide device",
             Stage::Large => "L1 large contexts",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
@@ -113,6 +116,18 @@ const SAMPLE_DEVICES: [&str; 3] = ["intel-iommu", "edu", "edu"];
 /// A device with one resource object for all its functions and an admin queue in
 /// which a command fills half of the descriptors.
 const MODEST_DEVICE: [&str; 5] = ["--no-indirect", "--admin-queue-size", "8", "--objects", "1"];
+
+/// Queue pairs, functions and parts in numbers, and receive buffers that each take
+/// a whole frame.
+const WIDE_DEVICE: [&str; 7] = [
+    "--queue-pairs",
+    "4",
+    "--vfs",
+    "7",
+    "--no-mrg-rxbuf",
+    "--extra-parts",
+    "1048576",
+];
 
 /// The tests of our driver's migration.
 const MIGRATION_TESTS: [&str; 10] = [
@@ -212,6 +227,19 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(15),
             progress,
         ),
+        Stage::Wide => in_l1(
+            setup,
+            &[
+                "vvp-selftests",
+                "--bench",
+                "round_trip.rs_to_rs",
+                "quiet.rs",
+                "precopy.rs",
+            ],
+            &WIDE_DEVICE,
+            minutes(5),
+            progress,
+        ),
         Stage::Large => in_l1(
             setup,
             &["vvp-selftests", "--bench", "--large"],
@@ -243,7 +271,7 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
         Stage::Blk => in_l1(
             setup,
             &["vvp-selftests", "--bench", "--device", "blk"],
-            &["--device", "blk"],
+            &["--device", "blk", "--blk-queues", "4"],
             minutes(5),
             progress,
         ),
