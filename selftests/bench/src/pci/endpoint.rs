@@ -183,6 +183,54 @@ impl Endpoint {
         }
     }
 
+    /// Whether the BAR answers in memory space, as far as the PF decides. COMMAND's
+    /// Memory Space Enable is QEMU's to obey: it unmaps the BAR.
+    fn decodes_memory(&self) -> bool {
+        match self.role {
+            Role::Pf { .. } => true,
+            Role::Vf(number) => self.gate.exists(number) && self.gate.memory_enabled(),
+        }
+    }
+
+    /// Reads registers, through memory space or the virtio window.
+    fn read_registers(&self, offset: u64, data: &mut [u8]) {
+        let end = offset.saturating_add(data.len() as u64);
+        if !self.exists() || end > self.bar_size {
+            data.fill(0xff);
+        } else if end <= self.model.bar_size() {
+            self.model.read_bar(offset, data);
+        } else {
+            let table = self.table();
+            let start = table_offset(&*self.model);
+            for (at, byte) in (offset..end).zip(data) {
+                let index = at.checked_sub(start).map(|index| index as usize);
+                *byte = index
+                    .and_then(|index| table.get(index))
+                    .copied()
+                    .unwrap_or(0);
+            }
+        }
+    }
+
+    /// Writes registers, through memory space or the virtio window.
+    fn write_registers(&self, offset: u64, data: &[u8]) {
+        let end = offset.saturating_add(data.len() as u64);
+        if !self.exists() || end > self.bar_size {
+            tracing::debug!(offset, "write to a BAR that is not there");
+        } else if end <= self.model.bar_size() {
+            self.model.write_bar(offset, data);
+        } else {
+            let mut table = self.table();
+            let start = table_offset(&*self.model);
+            for (at, byte) in (offset..end).zip(data) {
+                let index = at.checked_sub(start).map(|index| index as usize);
+                if let Some(slot) = index.and_then(|index| table.get_mut(index)) {
+                    *slot = *byte;
+                }
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, ConfigSpace> {
         self.space
             .lock()
@@ -302,7 +350,7 @@ impl PciFunction for Endpoint {
         if let Some((target, size)) = self.window_target(&space, offset, data.len()) {
             drop(space);
             let mut value = [0; 4];
-            self.read_bar(target, &mut value[..size]);
+            self.read_registers(target, &mut value[..size]);
             space = self.lock();
             if let Some(at) = self.offsets.window {
                 space.set_u32(at + 16, u32::from_le_bytes(value));
@@ -320,6 +368,10 @@ impl PciFunction for Endpoint {
     }
 
     fn write_config(&self, offset: u64, data: &[u8]) {
+        if !self.exists() {
+            tracing::debug!(offset, "write to a function that is not there");
+            return;
+        }
         let mut space = self.lock();
         space.write(offset, data);
         let bus_master = space.u16(register::COMMAND) & command::BUS_MASTER != 0;
@@ -342,44 +394,23 @@ impl PciFunction for Endpoint {
         if flr {
             self.reset(Reset::Flr);
         } else if let (Some((target, size)), Some(value)) = (window, value) {
-            self.write_bar(target, &value[..size]);
+            self.write_registers(target, &value[..size]);
         }
     }
 
     fn read_bar(&self, offset: u64, data: &mut [u8]) {
-        let end = offset.saturating_add(data.len() as u64);
-        if !self.exists() || end > self.bar_size {
-            data.fill(0xff);
-        } else if end <= self.model.bar_size() {
-            self.model.read_bar(offset, data);
+        if self.decodes_memory() {
+            self.read_registers(offset, data);
         } else {
-            let table = self.table();
-            let start = table_offset(&*self.model);
-            for (at, byte) in (offset..end).zip(data) {
-                let index = at.checked_sub(start).map(|index| index as usize);
-                *byte = index
-                    .and_then(|index| table.get(index))
-                    .copied()
-                    .unwrap_or(0);
-            }
+            data.fill(0xff);
         }
     }
 
     fn write_bar(&self, offset: u64, data: &[u8]) {
-        let end = offset.saturating_add(data.len() as u64);
-        if !self.exists() || end > self.bar_size {
-            tracing::debug!(offset, "write to a BAR that is not there");
-        } else if end <= self.model.bar_size() {
-            self.model.write_bar(offset, data);
+        if self.decodes_memory() {
+            self.write_registers(offset, data);
         } else {
-            let mut table = self.table();
-            let start = table_offset(&*self.model);
-            for (at, byte) in (offset..end).zip(data) {
-                let index = at.checked_sub(start).map(|index| index as usize);
-                if let Some(slot) = index.and_then(|index| table.get_mut(index)) {
-                    *slot = *byte;
-                }
-            }
+            tracing::debug!(offset, "write to a BAR that is not enabled");
         }
     }
 

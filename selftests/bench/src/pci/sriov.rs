@@ -5,7 +5,7 @@
 //! once, when it realizes the device. So until the machine reset that follows
 //! realization the capability carries the id of a vendor-specific one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::config_space::{ConfigSpace, NoRoom};
 
@@ -24,20 +24,29 @@ const LENGTH: usize = 0x40;
 const VF_ENABLE: u16 = 1 << 0;
 const VF_MEMORY: u16 = 1 << 3;
 
-/// Which VFs exist now. Shared by the PF, which decides, and the VFs.
+/// Which VFs exist now, and whether their memory space is enabled. Shared by the
+/// PF, which decides, and the VFs.
 #[derive(Debug, Default)]
-pub struct VfGate(AtomicU32);
+pub struct VfGate {
+    count: AtomicU32,
+    memory: AtomicBool,
+}
 
 impl VfGate {
     /// Whether VF `number` (from 1 on) exists.
     pub fn exists(&self, number: u16) -> bool {
-        u32::from(number) <= self.0.load(Ordering::SeqCst)
+        u32::from(number) <= self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether the VFs' BARs answer: VF MSE of the PF.
+    pub fn memory_enabled(&self) -> bool {
+        self.memory.load(Ordering::SeqCst)
     }
 
     /// Sets how many VFs exist, and returns how many there were.
     fn set(&self, count: u16) -> u16 {
         // Only ever set from 16 bits.
-        self.0.swap(u32::from(count), Ordering::SeqCst) as u16
+        self.count.swap(u32::from(count), Ordering::SeqCst) as u16
     }
 }
 
@@ -125,7 +134,10 @@ impl Sriov {
 
     /// Acts on a write that may have touched the capability.
     pub fn written(&self, space: &mut ConfigSpace, gate: &VfGate) -> VfChange {
-        let enabled = space.u16(self.at + CONTROL) & VF_ENABLE != 0;
+        let control = space.u16(self.at + CONTROL);
+        gate.memory
+            .store(control & VF_MEMORY != 0, Ordering::SeqCst);
+        let enabled = control & VF_ENABLE != 0;
         let revealed = space.u16(self.at) == SRIOV;
         // NumVFs is fixed while VF Enable is set.
         space.allow_u16(

@@ -130,9 +130,36 @@ fn only_enabled_vfs_exist() {
 fn vfs_that_do_not_exist_ignore_writes() {
     let mut guest = Guest::new(1);
     guest.reset_machine();
+    let at = guest.sriov();
+    guest.write_config(0, at + sriov::NUM_VFS, &[1, 0]);
     guest.set_bar32(1, scratch_register::VALUE, 5);
-    guest.enable_vfs(1);
+    guest.set_command(1, pci::MEMORY | pci::BUS_MASTER);
+    guest.write_config(1, pci::BAR0, &0xfe00_0000_u32.to_le_bytes());
+    let enable = sriov::VF_ENABLE | sriov::VF_MSE;
+    guest.write_config(0, at + sriov::CONTROL, &enable.to_le_bytes());
     assert_eq!(guest.bar32(1, scratch_register::VALUE), 0);
+    assert_eq!(guest.config16(1, pci::COMMAND), 0);
+    assert_eq!(guest.config32(1, pci::BAR0), 0x4);
+    assert!(!guest.store(1, DATA, 1), "it is no bus master");
+}
+
+#[test]
+fn vf_bars_answer_while_vf_memory_is_enabled() {
+    let mut guest = Guest::new(1);
+    guest.enable_vfs(1);
+    guest.set_bar32(1, scratch_register::VALUE, 5);
+    let at = guest.sriov();
+    guest.write_config(0, at + sriov::CONTROL, &sriov::VF_ENABLE.to_le_bytes());
+    assert_eq!(guest.config32(1, pci::VENDOR_ID), 0x5678_1234);
+    assert_eq!(guest.bar32(1, scratch_register::VALUE), !0);
+    guest.set_bar32(1, scratch_register::VALUE, 6);
+    let enable = sriov::VF_ENABLE | sriov::VF_MSE;
+    guest.write_config(0, at + sriov::CONTROL, &enable.to_le_bytes());
+    assert_eq!(guest.bar32(1, scratch_register::VALUE), 5, "as it was");
+    // The PF's own BAR is another matter.
+    guest.write_config(0, at + sriov::CONTROL, &[0, 0]);
+    guest.set_bar32(0, scratch_register::VALUE, 7);
+    assert_eq!(guest.bar32(0, scratch_register::VALUE), 7);
 }
 
 #[test]
