@@ -26,7 +26,10 @@ pub struct Page {
     pub target: u64,
     /// Size in bytes, a power of two.
     pub size: u64,
+    /// The page tables permit reading, whatever the device table entry says:
+    /// other devices of the domain find the page in the IOTLB, too.
     pub read: bool,
+    /// The page tables permit writing.
     pub write: bool,
     /// The dirty bit is known to be set.
     pub dirty: bool,
@@ -58,7 +61,7 @@ pub fn walk(
 ) -> Result<Page, Fault> {
     let mut table = root;
     let mut level = u32::from(levels);
-    let (mut read, mut write) = (entry.read, entry.write);
+    let (mut read, mut write) = (true, true);
     // The topmost table need not cover the whole address space.
     if level < 6 && iova >> shift(level + 1) != 0 {
         return Err(Fault::NotPresent);
@@ -89,8 +92,8 @@ pub fn walk(
             }
             let size_bits = page_bits(value, level, next).ok_or(Fault::Reserved)?;
             match access {
-                Access::Read if !leaf_read => return Err(Fault::Permission),
-                Access::Write if !leaf_write => return Err(Fault::Permission),
+                Access::Read if !(leaf_read && entry.read) => return Err(Fault::Permission),
+                Access::Write if !(leaf_write && entry.write) => return Err(Fault::Permission),
                 _ => {}
             }
             let mut new = value;

@@ -405,7 +405,8 @@ impl State {
             ..*entry
         };
         if let Some(page) = self.cache.page(entry.domain, iova) {
-            if (reads(access) && !page.read) || (write && !page.write) {
+            let (read, writable) = (page.read && entry.read, page.write && entry.write);
+            if (reads(access) && !read) || (write && !writable) {
                 return Err(Fault::Permission);
             }
             // The first write to a page goes back to memory to set the D bit.
@@ -417,7 +418,7 @@ impl State {
         self.counters.walks += 1;
         let kind = if write { Access::Write } else { Access::Read };
         let page = page_table::walk(memory, &entry, table, iova, kind)?;
-        if write && reads(access) && !page.read {
+        if write && reads(access) && !(page.read && entry.read) {
             return Err(Fault::Permission);
         }
         self.counters.dirty_bits_set += u64::from(page.made_dirty);

@@ -2,7 +2,7 @@
 //! What is remembered, and what makes it forgotten.
 
 use crate::guest::{DATA, Guest, PF, VF1};
-use crate::wire::{opcode, pte};
+use crate::wire::{dte, opcode, pte};
 
 const OLD: u64 = DATA;
 const NEW: u64 = DATA + 0x10_0000;
@@ -214,4 +214,32 @@ fn a_prefetch_may_invalidate_first() {
     );
     guest.run([prefetch | (1 << 24), 0x1010]);
     assert!(is_new(&mut guest, 0x1000));
+}
+
+/// Devices of a domain share translations, but IR and IW are each device's own.
+#[test]
+fn shared_translations_leave_permissions_to_each_device() {
+    for (bit, write) in [(dte::IR, false), (dte::IW, true)] {
+        // Who comes first must make no difference.
+        for (first, second) in [(0, 1), (1, 0)] {
+            let mut guest = Guest::with_iommu(1);
+            guest.enable_vfs(1);
+            let root = guest.attach(PF, 3, 0);
+            guest.map(root, 4, 0x1000, DATA);
+            let all = dte::V | dte::TV | dte::mode(4) | root | dte::IR | dte::IW;
+            guest.set_dte(VF1, all & !bit, 3);
+            for function in [first, second, first] {
+                let mut access = |write| match write {
+                    true => guest.store(function, 0x1000, 1),
+                    false => guest.load(function, 0x1000).is_some(),
+                };
+                // What is permitted makes the page known to both.
+                assert!(access(!write), "{function} of {first}, {second}");
+                let done = access(write);
+                assert_eq!(done, function == 0, "{function} of {first}, {second}");
+            }
+            let requesters: Vec<u16> = guest.events().iter().map(|e| e.requester).collect();
+            assert!(!requesters.is_empty() && requesters.iter().all(|&id| id == VF1));
+        }
+    }
 }
