@@ -21,6 +21,9 @@ pub const BLK_MQ: u64 = bit(12);
 pub const BLK_DISCARD: u64 = bit(13);
 pub const BLK_WRITE_ZEROES: u64 = bit(14);
 
+/// A driver may lay out buffers as it likes. Offered by transitional devices; what
+/// is modern only has it without saying so (virtio 1.4, 6.4).
+pub const ANY_LAYOUT: u64 = bit(27);
 pub const RING_INDIRECT_DESC: u64 = bit(28);
 pub const RING_EVENT_IDX: u64 = bit(29);
 pub const VERSION_1: u64 = bit(32);

@@ -276,6 +276,9 @@ fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> 
     if !config.indirect {
         transport &= !features::RING_INDIRECT_DESC;
     }
+    if transitional {
+        transport |= features::ANY_LAYOUT;
+    }
     let traits = Traits {
         features: transport | owner | admin,
         admin_queue_size: config.admin_queue_size,

@@ -167,6 +167,10 @@ fn registers_after_reset() {
     let mut legacy = LegacyDriver::new(&rig, 1);
     let offered = legacy.get32(LEGACY_DEVICE_FEATURES);
     assert_eq!(u64::from(offered), legacy.vf.offered() & 0xffff_ffff);
+    assert_ne!(u64::from(offered) & F_ANY_LAYOUT, 0, "MUST be offered");
+    // A device without the legacy interface has no use for it.
+    assert_eq!(legacy.pf.offered() & F_ANY_LAYOUT, 0);
+    assert_eq!(Driver::new(&Rig::plain(1), 1).offered() & F_ANY_LAYOUT, 0);
     assert_eq!(legacy.get32(LEGACY_DRIVER_FEATURES), 0);
     for (queue, size) in [(0, 256), (1, 256), (2, 64), (3, 0), (0xffff, 0)] {
         legacy.set16(LEGACY_QUEUE_SELECT, queue);
@@ -248,6 +252,38 @@ fn talk(merge: bool) {
     legacy.kick(2);
     assert_eq!(legacy.vf.used(2), Some((head, 1)));
     assert_eq!(rig.read(places[2], 1), [NET_OK]);
+}
+
+/// What ANY_LAYOUT promises: header and frame in one buffer, or cut up elsewhere.
+#[test]
+fn buffers_may_have_any_layout() {
+    let rig = transitional(1);
+    let mut legacy = LegacyDriver::new(&rig, 1);
+    legacy.start((F_MAC | F_ANY_LAYOUT) as u32);
+    let (pf_mac, vf_mac) = (legacy.pf.mac(), legacy.vf.mac());
+    let out = frame(pf_mac, vf_mac, b"any layout");
+    let whole = [vec![0; legacy.header()], out.clone()].concat();
+    for cut in [0, 3, 10, 17] {
+        let room = legacy.pf.offer(2048);
+        let (first, second) = whole.split_at(cut);
+        let buffers: &[&[u8]] = match cut {
+            0 => &[&whole],
+            _ => &[first, second],
+        };
+        let (head, _) = legacy.vf.add(1, buffers, &[]);
+        legacy.kick(1);
+        assert_eq!(legacy.vf.used(1), Some((head, 0)), "cut at {cut}");
+        assert_eq!(legacy.pf.take(room), Some(out.clone()), "cut at {cut}");
+    }
+    // A receive buffer in one piece.
+    let back = frame(vf_mac, pf_mac, b"back");
+    let (head, places) = legacy.vf.add(0, &[], &[2048]);
+    legacy.kick(0);
+    legacy.pf.send(&back);
+    let len = legacy.header() + back.len();
+    assert_eq!(legacy.vf.used(0), Some((head, len as u32)));
+    let got = rig.read(places[0], len);
+    assert_eq!(got[legacy.header()..], back);
 }
 
 #[test]

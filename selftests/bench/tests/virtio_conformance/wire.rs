@@ -50,6 +50,7 @@ pub const F_CTRL_VLAN: u64 = 1 << 19;
 pub const F_MQ: u64 = 1 << 22;
 pub const F_CTRL_MAC_ADDR: u64 = 1 << 23;
 pub const F_INDIRECT_DESC: u64 = 1 << 28;
+pub const F_ANY_LAYOUT: u64 = 1 << 27;
 pub const F_EVENT_IDX: u64 = 1 << 29;
 pub const F_VERSION_1: u64 = 1 << 32;
 pub const F_ACCESS_PLATFORM: u64 = 1 << 33;
