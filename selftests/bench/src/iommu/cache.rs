@@ -123,3 +123,71 @@ impl Cache {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 0x1000;
+
+    fn page(iova: u64) -> Page {
+        Page {
+            iova,
+            target: iova,
+            size: PAGE,
+            read: true,
+            write: true,
+            dirty: false,
+            made_dirty: false,
+        }
+    }
+
+    /// A full cache, of two domains.
+    fn full() -> Cache {
+        let mut cache = Cache::default();
+        for number in 0..CAPACITY as u64 {
+            cache.insert_page((number % 2) as u16, page(number * PAGE));
+        }
+        cache
+    }
+
+    fn found(cache: &Cache) -> usize {
+        let pages = 0..=CAPACITY as u64;
+        pages
+            .filter(|number| cache.page((number % 2) as u16, number * PAGE).is_some())
+            .count()
+    }
+
+    #[test]
+    fn all_pages_are_dropped_when_one_has_no_room() {
+        let mut cache = full();
+        assert_eq!(found(&cache), CAPACITY);
+        let next = CAPACITY as u64;
+        cache.insert_page((next % 2) as u16, page(next * PAGE));
+        assert_eq!(found(&cache), 1);
+        // What is dropped makes room, and is counted as such.
+        for number in 0..CAPACITY as u64 - 1 {
+            cache.insert_page((number % 2) as u16, page(number * PAGE));
+        }
+        assert_eq!(found(&cache), CAPACITY);
+    }
+
+    #[test]
+    fn invalidated_pages_make_room() {
+        let mut cache = full();
+        let range = InvalidationRange::decode(0, false);
+        cache.forget_pages(0, range);
+        let next = CAPACITY as u64;
+        cache.insert_page((next % 2) as u16, page(next * PAGE));
+        assert_eq!(found(&cache), CAPACITY);
+    }
+
+    #[test]
+    fn device_table_entries_survive_an_eviction() {
+        let mut cache = full();
+        let entry = DeviceTableEntry::decode([0; 4], 0).expect("V = 0");
+        cache.insert_device(5, entry);
+        cache.insert_page(0, page(CAPACITY as u64 * PAGE));
+        assert!(cache.device(5).is_some());
+    }
+}

@@ -19,4 +19,5 @@ mod iommu_registers;
 mod iommu_translation;
 mod ivrs;
 mod memory;
+mod quiescence;
 mod sriov;
