@@ -39,7 +39,7 @@ fn header(kind: u32, sector: u64) -> Vec<u8> {
 }
 
 /// A range to discard or to write zeroes to.
-fn range(sector: u64, sectors: u32, flags: u32) -> Vec<u8> {
+pub fn range(sector: u64, sectors: u32, flags: u32) -> Vec<u8> {
     let mut range = sector.to_le_bytes().to_vec();
     range.extend(sectors.to_le_bytes());
     range.extend(flags.to_le_bytes());
@@ -78,7 +78,13 @@ fn request_on(
     (status, data)
 }
 
-fn request(driver: &mut Driver, kind: u32, sector: u64, data: &[u8], room: u32) -> (u8, Vec<u8>) {
+pub fn request(
+    driver: &mut Driver,
+    kind: u32,
+    sector: u64,
+    data: &[u8],
+    room: u32,
+) -> (u8, Vec<u8>) {
     request_on(driver, 0, (kind, sector), data, room)
 }
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod blk;
+mod blk_durability;
 mod blk_migration;
 mod concurrency;
 mod control_queue;
