@@ -280,6 +280,7 @@ fn flows_are_spread_over_the_pairs_in_use() {
         let mut ipv4 = frame(vf.mac(), pf.mac(), &[0; 40]);
         ipv4[12..14].copy_from_slice(&[0x08, 0x00]);
         ipv4[14] = 0x45;
+        ipv4[23] = 17;
         ipv4[35] = port;
         ipv4
     };
@@ -302,6 +303,72 @@ fn flows_are_spread_over_the_pairs_in_use() {
         let changed: Vec<usize> = (0..4).filter(|&p| before[p] != after[p]).collect();
         assert_eq!(changed.len(), 1);
     }
+}
+
+/// 5.1.9.5.6: what belongs to a flow comes on the pair on which the driver last sent
+/// for it.
+#[test]
+fn flows_come_back_on_the_pair_that_sent_them() {
+    let config = Config {
+        queue_pairs: 4,
+        ..Config::default()
+    };
+    let rig = Rig::new(config, 1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    let mut vf = Driver::up(&rig, 1, 0);
+    let (vf_mac, pf_mac) = (vf.mac(), pf.mac());
+    // IPv4 and IPv6, between two hosts and ports.
+    let v4 = |to, from, source: [u8; 6], target: [u8; 6]| {
+        let mut frame = frame(to, from, &[0; 40]);
+        frame[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+        frame[23] = 6;
+        frame[26..30].copy_from_slice(&source[..4]);
+        frame[30..34].copy_from_slice(&target[..4]);
+        frame[34..36].copy_from_slice(&source[4..]);
+        frame[36..38].copy_from_slice(&target[4..]);
+        frame
+    };
+    let v6 = |to, from, source: [u8; 6], target: [u8; 6]| {
+        let mut frame = frame(to, from, &[0; 60]);
+        frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        frame[20] = 17;
+        frame[34..38].copy_from_slice(&source[..4]);
+        frame[50..54].copy_from_slice(&target[..4]);
+        frame[54..56].copy_from_slice(&source[4..]);
+        frame[56..58].copy_from_slice(&target[4..]);
+        frame
+    };
+    let far = [10, 0, 0, 9, 0, 80];
+    let mut came = [0; 4];
+    let mut check = |vf: &Driver, expected: usize| {
+        let now: [u16; 4] = std::array::from_fn(|pair| rig.read_u16(vf.queues[2 * pair].used + 2));
+        came[expected] += 1;
+        assert_eq!(now, came, "expected on pair {expected}");
+    };
+    assert_eq!(vf.control(CTRL_MQ, CTRL_MQ_VQ_PAIRS_SET, &[4, 0]), NET_OK);
+    for port in 1..=8 {
+        let near = [10, 0, 0, 1, 0, port];
+        // On one pair, then on another.
+        for pair in [port % 4, (port + 1) % 4] {
+            let queue = u16::from(2 * pair + 1);
+            // Only where they are expected is there room for them.
+            vf.add(queue - 1, &[], &[256]);
+            vf.add(queue - 1, &[], &[256]);
+            vf.send_on(queue, &v4(pf_mac, vf_mac, near, far));
+            pf.send(&v4(vf_mac, pf_mac, far, near));
+            check(&vf, pair.into());
+            vf.send_on(queue, &v6(pf_mac, vf_mac, near, far));
+            pf.send(&v6(vf_mac, pf_mac, far, near));
+            check(&vf, pair.into());
+        }
+    }
+    // A pair that is no longer in use gets nothing.
+    let near = [10, 0, 0, 1, 0, 1];
+    vf.add(0, &[], &[256]);
+    vf.send_on(7, &v4(pf_mac, vf_mac, near, far));
+    assert_eq!(vf.control(CTRL_MQ, CTRL_MQ_VQ_PAIRS_SET, &[1, 0]), NET_OK);
+    pf.send(&v4(vf_mac, pf_mac, far, near));
+    check(&vf, 0);
 }
 
 #[test]

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transmit and receive queues.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use super::steering::Steering;
 use crate::iommu::DmaMemory;
-use crate::virtio::bytes::u16_at;
 use crate::virtio::chain::{Chain, RingError};
 use crate::virtio::features::{NET_MRG_RXBUF, VERSION_1};
 use crate::virtio::kind::Session;
@@ -111,12 +109,17 @@ fn frame(
 
 /// Puts frames into receive buffers. A frame for which there is no room is
 /// dropped, and the buffers stay with the driver's ring.
-pub fn receive(pairs: u16, frames: &[&[u8]], session: &mut Session) -> Result<(), RingError> {
+pub fn receive(
+    pairs: u16,
+    steering: &Steering,
+    frames: &[&[u8]],
+    session: &mut Session,
+) -> Result<(), RingError> {
     let features = session.features;
     let mut touched = vec![false; usize::from(pairs)];
     let mut result = Ok(());
     for frame in frames {
-        let pair = flow(frame) % usize::from(pairs);
+        let pair = usize::from(steering.pair(frame, pairs));
         let Some(ring) = session.rings.get_mut(2 * pair).and_then(Option::as_mut) else {
             session.counters.rx_dropped += 1;
             continue;
@@ -188,17 +191,4 @@ fn deliver(
     }
     ring.publish(mem, &used)?;
     Ok(true)
-}
-
-/// A number that is the same for all frames of a flow: addresses and ports of
-/// IPv4 without options and of IPv6, else the Ethernet addresses.
-fn flow(frame: &[u8]) -> usize {
-    let mut hasher = DefaultHasher::new();
-    let bytes = match u16_at(frame, 12).swap_bytes() {
-        0x0800 => frame.get(26..38),
-        0x86dd => frame.get(22..58),
-        _ => None,
-    };
-    bytes.or(frame.get(..12)).hash(&mut hasher);
-    hasher.finish() as usize
 }

@@ -5,9 +5,11 @@
 //! - [`data`]: transmit and receive queues;
 //! - [`control`]: the control queue;
 //! - [`filter`]: receive filters;
-//! - [`state`]: device parts.
+//! - [`state`]: device parts;
+//! - [`steering`]: which receive queue a frame goes to.
 
 use self::filter::Filter;
+use self::steering::Steering;
 use super::chain::RingError;
 use super::features::{
     NET_CTRL_MAC_ADDR, NET_CTRL_RX, NET_CTRL_VLAN, NET_CTRL_VQ, NET_MAC, NET_MQ, NET_MRG_RXBUF,
@@ -20,6 +22,7 @@ pub mod control;
 pub mod data;
 pub mod filter;
 pub mod state;
+pub mod steering;
 
 pub type Mac = [u8; 6];
 
@@ -42,6 +45,7 @@ pub struct Net {
     /// Queue pairs in use.
     pairs: u16,
     filter: Filter,
+    steering: Steering,
 }
 
 impl Net {
@@ -54,6 +58,7 @@ impl Net {
             mac,
             pairs: 1,
             filter,
+            steering: Steering::default(),
         }
     }
 
@@ -133,7 +138,14 @@ impl Kind for Net {
 
     fn service(&mut self, queue: u16, session: &mut Session) -> Result<bool, RingError> {
         match self.role(session.features, queue) {
-            Role::Transmit => data::transmit(queue, session),
+            Role::Transmit => {
+                let before = session.sent.len();
+                let result = data::transmit(queue, session);
+                for frame in &session.sent[before..] {
+                    self.steering.learn(frame, queue / 2);
+                }
+                result
+            }
             Role::Control => self.control(queue, session),
             // Receive buffers are taken when there is a frame for them.
             Role::Receive | Role::None => Ok(false),
@@ -145,7 +157,7 @@ impl Kind for Net {
     }
 
     fn receive(&mut self, frames: &[&[u8]], session: &mut Session) -> Result<(), RingError> {
-        data::receive(self.pairs, frames, session)
+        data::receive(self.pairs, &self.steering, frames, session)
     }
 
     fn mac(&self) -> Option<Mac> {
