@@ -69,6 +69,36 @@ fn pointers_are_aligned_to_entries() {
     }
 }
 
+/// Also if a half of the register is written; each ring's own pointers only.
+#[test]
+fn writing_a_base_resets_the_pointers() {
+    let rings = [
+        (
+            register::COMMAND_BUFFER,
+            [register::COMMAND_HEAD, register::COMMAND_TAIL],
+        ),
+        (
+            register::EVENT_LOG,
+            [register::EVENT_HEAD, register::EVENT_TAIL],
+        ),
+    ];
+    for ((base, own), (_, other)) in [(rings[0], rings[1]), (rings[1], rings[0])] {
+        for half in [0, 4] {
+            let mut guest = Guest::new(1);
+            guest.set_register(base, COMMAND_BUFFER | (8 << 56));
+            for pointer in own.into_iter().chain(other) {
+                guest.set_register(pointer, 0x40);
+            }
+            guest
+                .iommu
+                .region_write(region::BAR0, base + half, &[0; 4])
+                .expect("half of a base register");
+            assert_eq!(own.map(|pointer| guest.register(pointer)), [0, 0]);
+            assert_eq!(other.map(|pointer| guest.register(pointer)), [0x40, 0x40]);
+        }
+    }
+}
+
 #[test]
 fn running_bits_follow_the_enables() {
     let mut guest = Guest::with_iommu(1);
