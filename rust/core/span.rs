@@ -15,6 +15,13 @@ pub struct Span {
 }
 
 impl Span {
+    /// All addresses.
+    // INVARIANT: 0 is the lowest.
+    pub const ALL: Self = Self {
+        first: 0,
+        last: u64::MAX,
+    };
+
     /// The span between two addresses, `None` if they are in the wrong order.
     pub const fn new(first: u64, last: u64) -> Option<Self> {
         if first <= last {

@@ -134,7 +134,10 @@ impl Iterator for Ranges<'_> {
         // SAFETY: By the type invariant.
         // INVARIANT: The node after it, or null.
         self.next = unsafe { bindings::interval_tree_iter_next(self.next, 0, c_ulong::MAX) };
-        Some(Span::new(first as u64, last as u64).ok_or(EINVAL))
+        // VFIO subtracts 1 from the length, so that an empty range ends before it begins, or, at
+        // address 0, is all there is; which no length can be.
+        let range = Span::new(first as u64, last as u64);
+        Some(range.filter(|&range| range != Span::ALL).ok_or(EINVAL))
     }
 }
 
