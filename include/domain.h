@@ -13,12 +13,16 @@ struct iova_bitmap;
 struct vfio_device;
 struct vvp_domain;
 
-/* Was this built where dirty bits can be read? Without, visits fail. */
+/*
+ * Was this built where dirty bits can be read, and for the kernel that runs?
+ * Without, visits fail.
+ */
 bool vvp_domain_readable(void);
 
 /*
  * Calls @visit with the domain of @vdev, which stays attached, and its mappings
- * mapped, until @visit returns. What @visit has cleared is then flushed from
+ * mapped, until @visit returns; but for those of dma-bufs, which vvp_domain_area()
+ * leaves out. What @visit has cleared is then flushed from
  * the IOTLB.
  *
  * @vdev must be open, by an iommufd or not. Returns 0 if @visit was called,

@@ -148,11 +148,12 @@ impl Tracked {
         while let Some(zone) = rest {
             let page = match area.take_page(zone.first())? {
                 Some(page) => {
-                    if let Some(inside) = page.intersection(part) {
-                        bitmap.set(inside)?;
-                    }
+                    // First, so that it is not lost with what fails.
                     for outside in [page.below(part), page.above(part)].into_iter().flatten() {
                         self.leftover.insert(outside);
+                    }
+                    if let Some(inside) = page.intersection(part) {
+                        bitmap.set(inside)?;
                     }
                     page
                 }

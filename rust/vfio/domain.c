@@ -25,7 +25,8 @@
 #include "domain.h"
 
 #if IS_ENABLED(CONFIG_IOMMUFD) && IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && \
-	__has_include("io_pagetable.h")
+	__has_include("io_pagetable.h") && \
+	__has_include(<generated/utsversion.h>)
 #include <generated/utsrelease.h>
 #include <generated/utsversion.h>
 #include <linux/string.h>
