@@ -16,7 +16,6 @@ use crate::{
     logic::{
         dma_log::{
             page_size,
-            reachable,
             Policy,
             Source, //
         },
@@ -101,13 +100,11 @@ impl vfio::DmaLog for Log {
         if session.is_some() || !wanted.is_power_of_two() {
             return Err(EINVAL);
         }
-        // What the device cannot reach it cannot write. VMMs name the hull of what they may map.
-        let aperture = at.aperture();
+        // VMMs name the hull of what they may map, part of which the device may not reach now, but
+        // in the address space that it is attached to next.
         let mut list = KVec::new();
         for range in ranges {
-            if let Some(range) = reachable(range?, aperture) {
-                list.push(range, GFP_KERNEL_ACCOUNT)?;
-            }
+            list.push(range?, GFP_KERNEL_ACCOUNT)?;
         }
 
         let domain = match self.policy.source(true) {

@@ -15,6 +15,7 @@
 
 use crate::{
     logic::{
+        dma_log::reachable,
         leaf_edges::split,
         leftover::Leftover,
         span::Span, //
@@ -89,9 +90,12 @@ impl Tracked {
             }
             // Userspace may have had iommufd end it.
             domain.track()?;
-            for range in ranges {
-                if let Some(part) = range.intersection(window) {
-                    self.read_part(domain, part, bitmap)?;
+            // What the device cannot reach it has not written.
+            if let Some(window) = reachable(window, domain.aperture()) {
+                for range in ranges {
+                    if let Some(part) = range.intersection(window) {
+                        self.read_part(domain, part, bitmap)?;
+                    }
                 }
             }
             Ok(true)

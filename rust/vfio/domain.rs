@@ -148,44 +148,6 @@ impl Attachment<'_> {
         })?;
         visit.result.ok_or(EIO)
     }
-
-    /// The addresses that the device can reach, if that is known.
-    pub(crate) fn aperture(&self) -> Option<Span> {
-        match self.visit(Domain::aperture) {
-            Ok(aperture) => aperture,
-            Err(_) if self.by_iommufd() => None,
-            Err(_) => self.container_aperture(),
-        }
-    }
-
-    fn by_iommufd(&self) -> bool {
-        #[cfg(CONFIG_IOMMUFD)]
-        // SAFETY: By the type invariant. The field does not change while the device is open.
-        let by_iommufd = unsafe { !(*self.device).iommufd_device.is_null() };
-        #[cfg(not(CONFIG_IOMMUFD))]
-        let by_iommufd = false;
-        by_iommufd
-    }
-
-    fn container_aperture(&self) -> Option<Span> {
-        // SAFETY: By the type invariant. This driver is bound to the device behind it.
-        let domain = unsafe { bindings::iommu_get_domain_for_dev((*self.device).dev) };
-        if domain.is_null() {
-            return None;
-        }
-        // SAFETY: The group of an open device can neither leave its container nor does a container
-        // change the domain of a group in it, so the domain lives as long as the device is open.
-        unsafe { geometry(domain) }
-    }
-}
-
-/// # Safety
-///
-/// `domain` must be valid.
-unsafe fn geometry(domain: *mut bindings::iommu_domain) -> Option<Span> {
-    // SAFETY: By the requirement of this function; the geometry of a domain does not change.
-    let geometry = unsafe { (*domain).geometry };
-    Span::new(geometry.aperture_start, geometry.aperture_end)
 }
 
 struct Visit<F, R> {
@@ -220,9 +182,11 @@ impl Domain {
         self.raw().addr()
     }
 
-    fn aperture(&self) -> Option<Span> {
-        // SAFETY: A domain that is being visited is valid.
-        unsafe { geometry(self.raw()) }
+    /// The addresses that can be translated, if that is known.
+    pub(crate) fn aperture(&self) -> Option<Span> {
+        // SAFETY: A domain that is being visited is valid, and its geometry does not change.
+        let geometry = unsafe { (*self.raw()).geometry };
+        Span::new(geometry.aperture_start, geometry.aperture_end)
     }
 
     /// Bitmap of the sizes that pages of the page table have. Not empty.

@@ -83,6 +83,10 @@ fn ranges(config: &Config, backing: Backing) -> Result<()> {
     log.start(&[RANGE, (1 << 60, PAGE_SIZE), (1 << 63, 1 << 62)])?;
     let found = log.report(RANGE)?.len() as u64;
     expect_eq!(found, RANGE.1 / PAGE_SIZE, "pages of the range in reach");
+    // Dirty bits know that nothing was written there; without them, nobody does.
+    let found = log.report((1 << 60, PAGE_SIZE))?.len();
+    let expected = usize::from(backing != Backing::Tracked);
+    expect_eq!(found, expected, "pages out of reach");
     log.device.stop_dma_log().context("STOP")?;
     // As many as the uAPI guarantees, in the worst order.
     let many: Vec<Range> = (0..250)
