@@ -21,9 +21,9 @@ bool vvp_domain_readable(void);
 
 /*
  * Calls @visit with the domain of @vdev, which stays attached, and its mappings
- * mapped, until @visit returns; but for those of dma-bufs, which vvp_domain_area()
- * leaves out. What @visit has cleared is then flushed from
- * the IOTLB.
+ * mapped, until @visit returns; but for those of dma-bufs, which
+ * vvp_domain_area() leaves out. What @visit has cleared is then flushed from the
+ * IOTLB.
  *
  * @vdev must be open, by an iommufd or not. Returns 0 if @visit was called,
  * -ENODEV if the device is attached to no page table of an I/O address space,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use harness::ktap::Suite;
-use harness::vfio::{Access, DataFd, Device, Space, State};
+use harness::vfio::{Access, Device, Space, State};
 use harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
@@ -18,9 +18,6 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// What the functions have at least.
 const LARGE: usize = 60 << 20;
-
-/// Bytes that are read or written at once.
-const CHUNK: usize = 1 << 20;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
@@ -40,26 +37,6 @@ fn pair(config: &Config) -> Result<[Device; 2]> {
     Ok([open(&config.vf()?)?, open(&config.vf2()?)?])
 }
 
-/// Reads to the end, or to the end for now.
-fn read(fd: &mut DataFd) -> Result<Vec<u8>> {
-    let (mut stream, mut chunk) = (Vec::new(), vec![0; CHUNK]);
-    while fd.is_readable()? {
-        match fd.read_once(&mut chunk)? {
-            0 => break,
-            length => stream.extend_from_slice(&chunk[..length]),
-        }
-    }
-    Ok(stream)
-}
-
-fn load(target: &Device, stream: &[u8]) -> Result<()> {
-    let mut fd = rig::resume(target)?;
-    for chunk in stream.chunks(CHUNK) {
-        fd.write_all(chunk).context("writing the stream")?;
-    }
-    target.go(State::Stop)
-}
-
 /// The device data of the first record.
 fn data(stream: &[u8]) -> Result<Vec<u8>> {
     let records = framing::records(stream)?.into_iter();
@@ -69,8 +46,7 @@ fn data(stream: &[u8]) -> Result<Vec<u8>> {
 
 /// What the target has must be what the source had.
 fn expect_loaded(source: &[u8], target: &Device) -> Result<()> {
-    let mut fd = target.begin(State::StopCopy)?;
-    let again = data(&read(&mut fd)?)?;
+    let again = data(&rig::save(target)?)?;
     let source = data(source)?;
     expect!(source.len() >= LARGE, "only {} bytes", source.len());
     expect_eq!(again.len(), source.len(), "bytes of the target's context");
@@ -93,15 +69,14 @@ fn stop_copy(config: &Config) -> Result<()> {
     let [source, target] = pair(config)?;
     change_source(config, 0x5a)?;
     let announced = source.data_size()?;
-    let mut fd = source.begin(State::StopCopy)?;
-    let stream = read(&mut fd)?;
+    let stream = rig::save(&source)?;
     expect!(
         stream.len() as u64 <= announced,
         "{} bytes, {announced} were announced",
         stream.len()
     );
     note!("{} bytes", stream.len());
-    load(&target, &stream)?;
+    rig::load(&target, &stream)?;
     expect_loaded(&stream, &target)
 }
 
@@ -109,23 +84,22 @@ fn pre_copy(config: &Config) -> Result<()> {
     let [source, target] = pair(config)?;
     let mut fd = source.begin(State::PreCopy)?;
     let info = fd.precopy()?;
-    let mut stream = read(&mut fd)?;
+    let mut stream = fd.read_available()?;
     expect_eq!(stream.len() as u64, info.initial_bytes, "initial bytes");
     let initial = data(&stream)?;
     change_source(config, 0xa5)?;
     source.go(State::StopCopy)?;
-    let last = read(&mut fd)?;
+    let last = fd.read_all()?;
     expect!(
         last.len() < LARGE / 100,
         "{} bytes in STOP_COPY after three of them changed",
         last.len()
     );
     stream.extend(last);
-    load(&target, &stream)?;
+    rig::load(&target, &stream)?;
     // What the source has now.
     source.go(State::Stop)?;
-    let mut fd = source.begin(State::StopCopy)?;
-    let now = read(&mut fd)?;
+    let now = rig::save(&source)?;
     expect!(data(&now)? != initial, "nothing changed in the source");
     expect_loaded(&now, &target)
 }

@@ -256,21 +256,25 @@ fn a_lot_of_work_at_once_is_done_in_the_end() {
     assert_eq!(rig.counter(0, "tx_frames"), 1024);
 }
 
-#[test]
-fn flows_are_spread_over_the_pairs_in_use() {
+/// A PF and a VF with four queue pairs each.
+fn four_pairs() -> Rig {
     let config = Config {
         queue_pairs: 4,
         ..Config::default()
     };
-    let rig = Rig::new(config, 1);
+    Rig::new(config, 1)
+}
+
+/// How many frames each of four pairs of `driver` has received.
+fn received(rig: &Rig, driver: &Driver) -> [u16; 4] {
+    std::array::from_fn(|pair| rig.read_u16(driver.queues[2 * pair].used + 2))
+}
+
+#[test]
+fn flows_are_spread_over_the_pairs_in_use() {
+    let rig = four_pairs();
     let mut pf = Driver::up(&rig, 0, 0);
     let mut vf = Driver::up(&rig, 1, 0);
-    let count = |vf: &mut Driver| {
-        let used: Vec<u16> = (0..4)
-            .map(|pair| rig.read_u16(vf.queues[2 * pair].used + 2))
-            .collect();
-        used
-    };
     for pair in 0..4 {
         for _ in 0..16 {
             vf.add(2 * pair, &[], &[256]);
@@ -287,19 +291,19 @@ fn flows_are_spread_over_the_pairs_in_use() {
     let flows: Vec<_> = (0..12).map(flow).collect();
     // One pair is in use until the driver says otherwise.
     pf.send(&flows[0]);
-    assert_eq!(count(&mut vf), [1, 0, 0, 0]);
+    assert_eq!(received(&rig, &vf), [1, 0, 0, 0]);
     assert_eq!(vf.control(CTRL_MQ, CTRL_MQ_VQ_PAIRS_SET, &[4, 0]), NET_OK);
     for flow in &flows {
         pf.send_on(3, flow);
     }
-    let used = count(&mut vf);
+    let used = received(&rig, &vf);
     assert_eq!(used.iter().sum::<u16>(), 13);
     assert!(used.iter().filter(|&&n| n > 0).count() > 1, "{used:?}");
     // The same flow takes the same way.
     for _ in 0..2 {
-        let before = count(&mut vf);
+        let before = received(&rig, &vf);
         pf.send(&flows[5]);
-        let after = count(&mut vf);
+        let after = received(&rig, &vf);
         let changed: Vec<usize> = (0..4).filter(|&p| before[p] != after[p]).collect();
         assert_eq!(changed.len(), 1);
     }
@@ -309,11 +313,7 @@ fn flows_are_spread_over_the_pairs_in_use() {
 /// for it.
 #[test]
 fn flows_come_back_on_the_pair_that_sent_them() {
-    let config = Config {
-        queue_pairs: 4,
-        ..Config::default()
-    };
-    let rig = Rig::new(config, 1);
+    let rig = four_pairs();
     let mut pf = Driver::up(&rig, 0, 0);
     let mut vf = Driver::up(&rig, 1, 0);
     let (vf_mac, pf_mac) = (vf.mac(), pf.mac());
@@ -341,9 +341,8 @@ fn flows_come_back_on_the_pair_that_sent_them() {
     let far = [10, 0, 0, 9, 0, 80];
     let mut came = [0; 4];
     let mut check = |vf: &Driver, expected: usize| {
-        let now: [u16; 4] = std::array::from_fn(|pair| rig.read_u16(vf.queues[2 * pair].used + 2));
         came[expected] += 1;
-        assert_eq!(now, came, "expected on pair {expected}");
+        assert_eq!(received(&rig, vf), came, "expected on pair {expected}");
     };
     assert_eq!(vf.control(CTRL_MQ, CTRL_MQ_VQ_PAIRS_SET, &[4, 0]), NET_OK);
     for port in 1..=8 {
@@ -373,11 +372,7 @@ fn flows_come_back_on_the_pair_that_sent_them() {
 
 #[test]
 fn without_multiqueue_the_control_queue_is_the_third() {
-    let config = Config {
-        queue_pairs: 4,
-        ..Config::default()
-    };
-    let rig = Rig::new(config, 1);
+    let rig = four_pairs();
     let mut vf = Driver::new(&rig, 1);
     let features = vf.offered() & !F_MQ;
     assert!(vf.negotiate(features));
