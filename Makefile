@@ -3,7 +3,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install samples clean setup demo check check-all help
+.PHONY: module modules_install samples clean setup demo check check-all bench help
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -32,6 +32,10 @@ check: setup
 check-all: setup
 	@scripts/selftests.sh run check --all
 
+# The report that is kept in Documentation is made anew.
+bench: setup
+	@scripts/benchmark.sh Documentation/performance
+
 help:
 	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
 	@echo 'make modules_install  install it'
@@ -39,7 +43,8 @@ help:
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-all        run all tests'
+	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
 	@echo
-	@echo 'demo, check, check-all and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check, check-all, bench and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

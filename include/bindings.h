@@ -10,6 +10,8 @@
 #include <linux/virtio_pci_admin.h>
 #include <uapi/linux/vfio.h>
 #include <uapi/linux/virtio_pci.h>
+#include "bitmap.h"
 #include "domain.h"
 #include "helpers.h"
+#include "piece.h"
 #include "uapi/virtio_vfio_pci_rs.h"

@@ -5,13 +5,11 @@
 
 #include <linux/types.h>
 
-struct iova_bitmap;
 struct pci_dev;
 struct scatterlist;
 struct vfio_device;
 
 struct pci_dev *vvp_pci_physfn(struct pci_dev *pdev);
-resource_size_t vvp_pci_resource_len(struct pci_dev *pdev, int bar);
 int vvp_pm_runtime_resume_and_get(struct pci_dev *pdev);
 void vvp_pm_runtime_put(struct pci_dev *pdev);
 
@@ -20,7 +18,7 @@ unsigned int vvp_dma_logging(void);
 
 void vvp_cond_resched(void);
 bool vvp_fatal_signal_pending(void);
-void vvp_iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova, size_t length);
+bool vvp_cdev_opened(struct vfio_device *vdev);
 void vvp_put_device(struct vfio_device *vdev);
 void vvp_sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len);
 void vvp_sg_unmark_end(struct scatterlist *sg);

@@ -78,7 +78,7 @@ TRACE_EVENT(record,
 		__entry->phase = phase;
 	),
 
-	/* enum Phase in rust/core/stats.rs */
+	/* enum Phase in rust/logic/stats.rs */
 	TP_printk("%s phase=%s tag=%u flags=%#x size=%llu", __get_str(device),
 		  __print_symbolic(__entry->phase, { 0, "pre_copy" },
 				   { 1, "stop_copy" }, { 2, "resuming" }),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See helpers.h. */
-#include <linux/iova_bitmap.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
 #include <linux/scatterlist.h>
@@ -13,11 +12,6 @@
 struct pci_dev *vvp_pci_physfn(struct pci_dev *pdev)
 {
 	return pci_physfn(pdev);
-}
-
-resource_size_t vvp_pci_resource_len(struct pci_dev *pdev, int bar)
-{
-	return pci_resource_len(pdev, bar);
 }
 
 int vvp_pm_runtime_resume_and_get(struct pci_dev *pdev)
@@ -40,10 +34,9 @@ bool vvp_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
-/* Inline where iommufd has no drivers, and does nothing there. */
-void vvp_iova_bitmap_set(struct iova_bitmap *bitmap, unsigned long iova, size_t length)
+bool vvp_cdev_opened(struct vfio_device *vdev)
 {
-	iova_bitmap_set(bitmap, iova, length);
+	return vfio_device_cdev_opened(vdev);
 }
 
 void vvp_put_device(struct vfio_device *vdev)

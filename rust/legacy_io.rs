@@ -30,8 +30,8 @@
 use crate::{
     logic::legacy::{
         self,
-        Header,
-        Target, //
+        ConfigHeader,
+        Register, //
     },
     vfio::{
         self,
@@ -60,7 +60,7 @@ const _: () = assert!(legacy::HEADER_LEN == vfio::HEADER_LEN);
 pub(crate) struct Transitional {
     io: Pin<KBox<virtio::LegacyIo>>,
     #[pin]
-    header: Mutex<Header>,
+    header: Mutex<ConfigHeader>,
 }
 
 impl Transitional {
@@ -86,7 +86,7 @@ impl Transitional {
         KBox::pin_init(
             pin_init!(Self {
                 io,
-                header <- new_mutex!(Header::new(), "virtio_transitional_header"),
+                header <- new_mutex!(ConfigHeader::new(), "virtio_transitional_header"),
             }),
             GFP_KERNEL,
         )
@@ -95,7 +95,7 @@ impl Transitional {
     /// Takes an access apart; see [`legacy::pieces`].
     fn pieces(
         &self,
-        device: &OpenDevice<'_>,
+        device: &OpenDevice,
         offset: u64,
         len: usize,
     ) -> Result<impl Iterator<Item = legacy::Piece>> {
@@ -105,7 +105,7 @@ impl Transitional {
         legacy::pieces(device.msix_enabled(), offset, len).ok_or(EINVAL)
     }
 
-    fn read_notify(&self, device: &OpenDevice<'_>, bytes: &mut [u8]) -> Result {
+    fn read_notify(&self, device: &OpenDevice, bytes: &mut [u8]) -> Result {
         match self.io.notify_place() {
             Some(place) => {
                 let value = device.read16(place.bar, place.offset)?;
@@ -116,7 +116,7 @@ impl Transitional {
         }
     }
 
-    fn notify(&self, device: &OpenDevice<'_>, bytes: &[u8]) -> Result {
+    fn notify(&self, device: &OpenDevice, bytes: &[u8]) -> Result {
         match self.io.notify_place() {
             Some(place) => {
                 let queue = u16::from_le_bytes(bytes.try_into().map_err(|_| EINVAL)?);
@@ -127,9 +127,11 @@ impl Transitional {
     }
 }
 
+#[vtable]
 impl vfio::Regions for Transitional {
-    fn opened(&self) {
-        *self.header.lock() = Header::new();
+    fn opened(&self, _device: &OpenDevice) -> Result {
+        *self.header.lock() = ConfigHeader::new();
+        Ok(())
     }
 
     fn reset_done(&self) {
@@ -140,29 +142,29 @@ impl vfio::Regions for Transitional {
         (region == vfio::BAR0).then_some(legacy::BAR_LEN as u64)
     }
 
-    fn read(&self, device: &OpenDevice<'_>, _region: u32, offset: u64, bytes: &mut [u8]) -> Result {
+    fn read(&self, device: &OpenDevice, _region: u32, offset: u64, bytes: &mut [u8]) -> Result {
         for piece in self.pieces(device, offset, bytes.len())? {
             let bytes = bytes
                 .get_mut(piece.start..piece.start + piece.len)
                 .ok_or(EINVAL)?;
             match piece.target {
-                Target::Common(at) => self.io.read_common(at, bytes)?,
-                Target::Device(at) => self.io.read_device(at, bytes)?,
-                Target::Notify => self.read_notify(device, bytes)?,
+                Register::Common(at) => self.io.read_common(at, bytes)?,
+                Register::Device(at) => self.io.read_device(at, bytes)?,
+                Register::Notify => self.read_notify(device, bytes)?,
             }
         }
         Ok(())
     }
 
-    fn write(&self, device: &OpenDevice<'_>, _region: u32, offset: u64, bytes: &[u8]) -> Result {
+    fn write(&self, device: &OpenDevice, _region: u32, offset: u64, bytes: &[u8]) -> Result {
         for piece in self.pieces(device, offset, bytes.len())? {
             let bytes = bytes
                 .get(piece.start..piece.start + piece.len)
                 .ok_or(EINVAL)?;
             match piece.target {
-                Target::Common(at) => self.io.write_common(at, bytes)?,
-                Target::Device(at) => self.io.write_device(at, bytes)?,
-                Target::Notify => self.notify(device, bytes)?,
+                Register::Common(at) => self.io.write_common(at, bytes)?,
+                Register::Device(at) => self.io.write_device(at, bytes)?,
+                Register::Notify => self.notify(device, bytes)?,
             }
         }
         Ok(())

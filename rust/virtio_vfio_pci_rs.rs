@@ -8,6 +8,7 @@
 //! - `migrate`: this driver's migration, made of the two
 //! - `legacy_io`: transitional devices, for legacy drivers
 //! - `dirty`: this driver's DMA logging
+//! - `sysfs`: settings, for administrators
 //! - `observe`: counters, trace events and the log, for administrators
 //! - `logic`: what can be decided without the kernel, shared with userspace
 
@@ -15,11 +16,11 @@ mod abi;
 mod dirty;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 mod legacy_io;
-#[path = "core/mod.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod logic;
 mod migrate;
 mod observe;
+mod sysfs;
 // Has what other drivers need, too.
 #[allow(dead_code, unused_imports)]
 mod vfio;
@@ -60,7 +61,7 @@ kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
 #[pin_data]
 struct VirtioVfioPci {
     #[pin]
-    driver: vfio::Registration<migrate::VirtioVf>,
+    driver: vfio::PciDriver<migrate::VirtioVf>,
     /// Dropped after the driver: devices have files in it.
     _observe: observe::Root,
 }
@@ -71,10 +72,11 @@ impl kernel::InPlaceModule for VirtioVfioPci {
             _: {
                 // SAFETY: The module is initialised once, and its driver, which has slots, below.
                 unsafe { virtio::init() };
+                dirty::init();
             },
             // SAFETY: The module is initialised once, and its driver below.
             _observe: unsafe { observe::Root::new() },
-            driver <- vfio::Registration::new(c"virtio_vfio_pci_rs", module, &ID_TABLE),
+            driver <- vfio::PciDriver::new(c"virtio_vfio_pci_rs", module),
         })
     }
 }

@@ -3,19 +3,17 @@
 //! Sample: a vfio-pci variant driver for QEMU's `edu` device (1234:11e8), made
 //! of `rust/vfio/` alone.
 //!
-//! The device computes factorials and copies memory. Its registers are in BAR 0
-//! and are described in QEMU's `docs/specs/edu.rst`.
+//! The device computes factorials and copies memory, see QEMU's `docs/specs/edu.rst`.
 //!
-//! Limitations, all of them the device's: nothing stops it but waiting until it
-//! is done; its 4 KiB of internal memory cannot be read through the BAR, and its
-//! last DMA command cannot be set without running it, so neither is migrated.
-//! Its MSI, if it has an interrupt pending, is sent when the state is loaded.
+//! A stream is one snapshot of the registers or, with pre-copy, several: one more
+//! each time that a register has changed. The last one is that of the stopped device.
+//!
+//! Limitations, all of them the device's: nothing stops it but waiting until it is
+//! done; 4 KiB of internal memory and the last DMA command cannot be migrated; the MSI
+//! of a pending interrupt is sent when the state is loaded.
 
 #[path = "../rust/abi.rs"]
 mod abi;
-#[path = "../rust/core/mod.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod logic;
 // Has more than this driver needs.
 #[allow(dead_code, unused_imports)]
 #[path = "../rust/vfio/mod.rs"]
@@ -29,13 +27,18 @@ use kernel::{
     time::Delta, //
 };
 use vfio::{
-    ArcError,
-    Bars,
-    Buffered, //
+    Buffered,
+    Bytes,
+    Capabilities,
+    OpenDevice,
+    PrecopyInfo,
+    SaveStream,
+    TransitionError, //
 };
 
+// The module is this driver and nothing else.
 module! {
-    type: EduVfioPci,
+    type: Module,
     name: "edu_vfio_pci_rs",
     authors: ["The virtio_vfio_pci_rs authors"],
     description: "Sample: VFIO migration of QEMU's edu device, in Rust",
@@ -43,23 +46,10 @@ module! {
     imports_ns: ["IOMMUFD"],
 }
 
+type Module = vfio::Module<Edu>;
 kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
     vfio::OverrideId::new(0x1234, 0x11e8),
 ]);
-
-#[pin_data]
-struct EduVfioPci {
-    #[pin]
-    driver: vfio::Registration<Edu>,
-}
-
-impl kernel::InPlaceModule for EduVfioPci {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            driver <- vfio::Registration::new(c"edu_vfio_pci_rs", module, &ID_TABLE),
-        })
-    }
-}
 
 /// Registers in BAR 0.
 mod reg {
@@ -67,40 +57,33 @@ mod reg {
     pub(super) const LIVENESS: usize = 0x04;
     /// Factorial: of what was written, once it is computed.
     pub(super) const FACTORIAL: usize = 0x08;
-    /// Status: [`COMPUTING`], and whether to interrupt when done.
+    /// Status: whether it computes, read-only, and whether to interrupt when done.
     pub(super) const STATUS: usize = 0x20;
-    /// Bit of [`STATUS`], read-only.
     pub(super) const COMPUTING: u32 = 1 << 0;
-    /// Pending interrupts, read-only.
+    /// Pending interrupts, read-only, and what makes them so or no longer so.
     pub(super) const IRQ: usize = 0x24;
-    /// Makes interrupts pending.
     pub(super) const IRQ_RAISE: usize = 0x60;
-    /// Makes them no longer so.
     pub(super) const IRQ_ACK: usize = 0x64;
     /// What is saved of them.
     pub(super) const WORDS: [usize; 4] = [LIVENESS, FACTORIAL, STATUS, IRQ];
     /// DMA: source, destination, count; 64 bits each, as all of DMA.
     pub(super) const DMA: [usize; 3] = [0x80, 0x88, 0x90];
-    /// DMA: command; other bits than [`RUN`] can only be set with it.
+    /// DMA: command, with a bit that starts it and is clear when it is done.
     pub(super) const DMA_COMMAND: usize = 0x98;
-    /// Bit of [`DMA_COMMAND`]: set to start, clear when done.
     pub(super) const RUN: u64 = 1 << 0;
 }
 
-/// How often a busy device is looked at.
+/// How often a busy device is looked at, and how long: DMA takes 100 ms, a factorial seconds.
 const POLL: Delta = Delta::from_millis(1);
-/// How long it may be busy: DMA takes it 100 ms, a factorial up to seconds.
 const BUSY: Delta = Delta::from_millis(2000);
 
-/// Waits until the device computes nothing.
-fn wait_computed(bars: &Bars) -> Result {
-    let status = || bars.read32(0, reg::STATUS);
+fn wait_computed(device: &OpenDevice) -> Result {
+    let status = || device.read32(0, reg::STATUS);
     read_poll_timeout(status, |s| s & reg::COMPUTING == 0, POLL, BUSY).map(drop)
 }
 
-/// Waits until the device does no DMA.
-fn wait_dma(bars: &Bars) -> Result {
-    let command = || bars.read64(0, reg::DMA_COMMAND);
+fn wait_dma(device: &OpenDevice) -> Result {
+    let command = || device.read64(0, reg::DMA_COMMAND);
     read_poll_timeout(command, |c| c & reg::RUN == 0, POLL, BUSY).map(drop)
 }
 
@@ -114,167 +97,203 @@ fn argument_of(result: u32) -> Option<u32> {
     })
 }
 
-/// First bytes of a stream.
-const MAGIC: [u8; 4] = *b"EDU1";
-/// Bytes of a stream: magic, then the registers of [`State`].
-const STREAM_LEN: usize = 4 + 4 * reg::WORDS.len() + 8 * reg::DMA.len();
+/// First bytes of the first snapshot of a stream, and of those that follow.
+const FIRST: [u8; 4] = *b"EDU1";
+const NEXT: [u8; 4] = *b"EDU+";
+/// Bytes of a snapshot: magic, then the registers, little-endian.
+const LEN: usize = 4 + 4 * reg::WORDS.len() + 8 * reg::DMA.len();
+type Snapshot = [u8; LEN];
 
-/// The stream of an idle device.
-fn save(bars: &Bars) -> Result<KVec<u8>> {
-    let mut stream = KVec::with_capacity(STREAM_LEN, GFP_KERNEL)?;
-    stream.extend_from_slice(&MAGIC, GFP_KERNEL)?;
-    for register in reg::WORDS {
-        let word = bars.read32(0, register)?;
-        stream.extend_from_slice(&word.to_le_bytes(), GFP_KERNEL)?;
+/// The registers as they are now, behind `magic`.
+fn snapshot(device: &OpenDevice, magic: [u8; 4]) -> Result<Snapshot> {
+    let mut snapshot = [0; LEN];
+    snapshot[..magic.len()].copy_from_slice(&magic);
+    let (words, longs) = snapshot[magic.len()..].split_at_mut(4 * reg::WORDS.len());
+    for (bytes, register) in words.chunks_exact_mut(4).zip(reg::WORDS) {
+        bytes.copy_from_slice(&device.read32(0, register)?.to_le_bytes());
     }
-    for register in reg::DMA {
-        let long = bars.read64(0, register)?;
-        stream.extend_from_slice(&long.to_le_bytes(), GFP_KERNEL)?;
+    for (bytes, register) in longs.chunks_exact_mut(8).zip(reg::DMA) {
+        bytes.copy_from_slice(&device.read64(0, register)?.to_le_bytes());
     }
-    Ok(stream)
+    Ok(snapshot)
 }
 
-/// The registers of an idle device.
-#[derive(Default)]
-struct State {
-    words: [u32; reg::WORDS.len()],
-    dma: [u64; reg::DMA.len()],
+/// The 32-bit register at position `n` of [`reg::WORDS`].
+fn word(snapshot: &Snapshot, n: usize) -> u32 {
+    let bytes = snapshot[FIRST.len()..].chunks_exact(4).nth(n);
+    u32::from_le_bytes(bytes.and_then(|b| b.try_into().ok()).unwrap_or_default())
 }
 
-impl State {
-    fn write(&self, bars: &Bars) -> Result {
-        let [liveness, factorial, status, irq] = self.words;
-        wait_dma(bars)?;
-        wait_computed(bars)?;
-        bars.write32(0, reg::LIVENESS, !liveness)?;
-        // Without the interrupt when it is computed.
-        bars.write32(0, reg::STATUS, 0)?;
-        let argument = argument_of(factorial).ok_or(EINVAL)?;
-        bars.write32(0, reg::FACTORIAL, argument)?;
-        wait_computed(bars)?;
-        bars.write32(0, reg::STATUS, status)?;
-        for (&value, register) in self.dma.iter().zip(reg::DMA) {
-            bars.write64(0, register, value)?;
-        }
-        bars.write32(0, reg::IRQ_ACK, !0)?;
-        if irq != 0 {
-            bars.write32(0, reg::IRQ_RAISE, irq)?;
-        }
-        Ok(())
-    }
+/// Whether a stopped device can have these registers.
+fn is_idle(snapshot: &Snapshot) -> bool {
+    (snapshot.starts_with(&FIRST) || snapshot.starts_with(&NEXT))
+        && word(snapshot, 2) & reg::COMPUTING == 0
+        && argument_of(word(snapshot, 1)).is_some()
+}
 
-    /// `None` if `bytes` are no stream of an idle device.
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(&MAGIC)?;
-        let mut state = Self::default();
-        for word in &mut state.words {
-            let (head, tail) = rest.split_first_chunk()?;
-            (*word, rest) = (u32::from_le_bytes(*head), tail);
-        }
-        for long in &mut state.dma {
-            let (head, tail) = rest.split_first_chunk()?;
-            (*long, rest) = (u64::from_le_bytes(*head), tail);
-        }
-        let [_, factorial, status, _] = state.words;
-        let idle = status & reg::COMPUTING == 0 && argument_of(factorial).is_some();
-        (rest.is_empty() && idle).then_some(state)
+/// Gives an idle device these registers.
+fn load(snapshot: &Snapshot, device: &OpenDevice) -> Result {
+    wait_dma(device)?;
+    wait_computed(device)?;
+    device.write32(0, reg::LIVENESS, !word(snapshot, 0))?;
+    // Without the interrupt when it is computed.
+    device.write32(0, reg::STATUS, 0)?;
+    let argument = argument_of(word(snapshot, 1)).ok_or(EINVAL)?;
+    device.write32(0, reg::FACTORIAL, argument)?;
+    wait_computed(device)?;
+    device.write32(0, reg::STATUS, word(snapshot, 2))?;
+    for (n, register) in reg::DMA.into_iter().enumerate() {
+        let [low, high] = [0, 1].map(|half| word(snapshot, reg::WORDS.len() + 2 * n + half));
+        device.write64(0, register, u64::from(high) << 32 | u64::from(low))?;
     }
+    device.write32(0, reg::IRQ_ACK, !0)?;
+    device.write32(0, reg::IRQ_RAISE, word(snapshot, 3))
 }
 
 struct Edu;
 
-#[vtable]
 impl vfio::Driver for Edu {
     type Migration = Migration;
     type DmaLog = vfio::NoDmaLog;
     type Regions = vfio::NoRegions;
 
     const NAME: &'static CStr = c"edu-vfio-pci-rs";
+    const IDS: vfio::Ids = &ID_TABLE;
 
-    fn probe(_pdev: &pci::Device<Core<'_>>) -> Result<Option<Migration>> {
-        Ok(Some(Migration { bars: Bars::new()? }))
-    }
-}
-
-struct Migration {
-    bars: Pin<KBox<Bars>>,
-}
-
-impl vfio::Migration for Migration {
-    type Save = Buffered;
-    type Resume = Loader;
-
-    fn bars(&self) -> Option<&Bars> {
-        Some(&self.bars)
-    }
-
-    fn opened(&self) {
-        // A reset changes none of the registers.
-        if let Err(error) = State::default().write(&self.bars) {
-            pr_warn!("a former user's registers remain: {:?}\n", error);
-        }
-    }
-
-    fn reset_done(&self) {}
-
-    fn quiesce(&self) -> Result<(), ArcError> {
-        Ok(wait_dma(&self.bars)?)
-    }
-
-    fn unquiesce(&self) -> Result<(), ArcError> {
-        Ok(())
-    }
-
-    fn stop(&self) -> Result<(), ArcError> {
-        Ok(wait_computed(&self.bars)?)
-    }
-
-    fn start(&self) -> Result<(), ArcError> {
-        Ok(())
-    }
-
-    fn save(&self) -> Result<Buffered, ArcError> {
-        Ok(Buffered::new(save(&self.bars)?))
-    }
-
-    fn resume(&self) -> Result<Loader, ArcError> {
-        Ok(Loader {
-            stream: KVec::new(),
+    fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Capabilities<Self>> {
+        // `driver_override` may name this driver for any device.
+        let migration = (pdev.device_id() == 0x11e8).then_some(Migration);
+        Ok(Capabilities {
+            migration,
+            ..Capabilities::NONE
         })
     }
+}
 
-    fn loaded(&self, loader: Loader) -> Result {
-        let state = State::decode(&loader.stream).ok_or(EINVAL)?;
-        state.write(&self.bars)
+struct Migration;
+
+#[vtable]
+impl vfio::Migration for Migration {
+    type Save = Saver;
+    type Resume = Loader;
+
+    fn opened(&self, device: &OpenDevice) -> Result {
+        // A reset changes none of the registers.
+        load(&[0; LEN], device)
     }
 
-    fn data_size(&self, _saving: Option<&mut Buffered>) -> Result<u64> {
-        Ok(STREAM_LEN as u64)
+    fn quiesce(&self, device: &OpenDevice) -> Result<(), TransitionError> {
+        Ok(wait_dma(device)?)
+    }
+
+    fn stop(&self, device: &OpenDevice) -> Result<(), TransitionError> {
+        Ok(wait_computed(device)?)
+    }
+
+    fn save(&self, device: &OpenDevice) -> Result<Saver, TransitionError> {
+        let mut saver = self.pre_copy(device, false)?;
+        saver.stream.complete();
+        Ok(saver)
+    }
+
+    fn pre_copy(&self, device: &OpenDevice, _reinit: bool) -> Result<Saver, TransitionError> {
+        let last = snapshot(device, FIRST)?;
+        let stream = Buffered::new(Bytes::copy_of(&last)?)?;
+        Ok(Saver { last, stream })
+    }
+
+    fn pre_copy_done(&self, device: &OpenDevice, saver: &mut Saver) -> Result<(), TransitionError> {
+        saver.update(device)?;
+        saver.stream.complete();
+        Ok(())
+    }
+
+    fn resume(&self, _device: &OpenDevice) -> Result<Loader, TransitionError> {
+        Ok(Loader::default())
+    }
+
+    fn loaded(&self, device: &OpenDevice, loader: &mut Loader) -> Result<(), TransitionError> {
+        // The rest may still come.
+        let last = loader.last.filter(|_| loader.next.is_empty());
+        let last = last.ok_or(TransitionError::Unchanged(EINVAL))?;
+        let idle = is_idle(&last).then_some(last).ok_or(EINVAL);
+        let loaded = idle.and_then(|idle| load(&idle, device));
+        loaded.map_err(TransitionError::Undefined)
+    }
+
+    fn data_size(&self, _device: &OpenDevice, _saving: Option<&mut Saver>) -> Result<u64> {
+        Ok(LEN as u64)
     }
 }
 
+/// The stream out.
+struct Saver {
+    /// What a target has that has read all.
+    last: Snapshot,
+    stream: Buffered,
+}
+
+impl Saver {
+    /// Puts another snapshot on the stream if a register has changed.
+    fn update(&mut self, device: &OpenDevice) -> Result {
+        let now = snapshot(device, NEXT)?;
+        if now[NEXT.len()..] != self.last[NEXT.len()..] {
+            self.stream.add(Bytes::copy_of(&now)?)?;
+            self.last = now;
+        }
+        Ok(())
+    }
+}
+
+impl SaveStream for Saver {
+    type Chunk = Bytes;
+
+    fn head(&self) -> Option<Bytes> {
+        self.stream.head()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.stream.consume(count);
+    }
+
+    fn is_complete(&self) -> bool {
+        self.stream.is_complete()
+    }
+
+    fn precopy_info(&mut self, device: &OpenDevice) -> Result<PrecopyInfo> {
+        // As long as something is unread there is no need for more.
+        if self.stream.is_drained() && !self.stream.is_complete() {
+            self.update(device)?;
+        }
+        self.stream.precopy_info(device)
+    }
+}
+
+/// The stream in.
+#[derive(Default)]
 struct Loader {
-    stream: KVec<u8>,
+    /// The last snapshot that is whole.
+    last: Option<Snapshot>,
+    next: KVec<u8>,
 }
 
 impl vfio::ResumeStream for Loader {
-    fn write(&mut self, bytes: &[u8]) -> Result {
-        // One byte too many makes it none of a device, whatever follows.
-        let room = (STREAM_LEN + 1).saturating_sub(self.stream.len());
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.stream.extend_from_slice(taken, GFP_KERNEL)?;
-        if self.stream.len() > STREAM_LEN {
-            return Err(EINVAL);
-        }
-        Ok(())
+    type Place = KVec<u8>;
+
+    fn place(&mut self, _most: usize) -> Result<KVec<u8>> {
+        Ok(KVec::zeroed(LEN - self.next.len(), GFP_KERNEL_ACCOUNT)?)
     }
 
-    fn finish(&mut self) -> Result<(), ArcError> {
-        match State::decode(&self.stream) {
-            Some(_) => Ok(()),
-            // The rest may still come.
-            None if self.stream.len() < STREAM_LEN => Err(ArcError::Unchanged(EINVAL)),
-            None => Err(ArcError::Undefined(EINVAL)),
+    fn filled(&mut self, _device: &OpenDevice, place: KVec<u8>, count: usize) -> Result {
+        let bytes = place.get(..count).ok_or(EINVAL)?;
+        self.next.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?;
+        if self.last.is_some() && !self.next.iter().zip(&NEXT).all(|(a, b)| a == b) {
+            return Err(EINVAL);
         }
+        if let Ok(snapshot) = Snapshot::try_from(&self.next[..]) {
+            self.last = Some(snapshot);
+            self.next.clear();
+        }
+        Ok(())
     }
 }

@@ -16,15 +16,9 @@ debug) configs="test-kernel.config debug-kernel.config"; vars=LLVM=1 ;;
 *) die "no kernel flavour '$flavour': test or debug" ;;
 esac
 
-root=$("$TOP/scripts/toolroot.sh" path)
-stamp=$root/etc/virtio-vfio-pci-rs/kernel-version
-[ -e "$stamp" ] || die "no toolroot yet: run 'scripts/toolroot.sh build' first"
-series=$(cat "$root/etc/virtio-vfio-pci-rs/kernel-series")
+need_toolroot
 # The kernel is as good as the source, the configuration and the compilers that made it.
-compilers() {
-	awk '/^Package: (gcc-14|clang-19|lld-19|rustc|bindgen)$/ { p = $2 } /^Version:/ && p { print p, $2; p = "" }' "$root/var/lib/dpkg/status"
-}
-key=$(cd "$TOP/scripts/config" && { cat "$stamp" $configs; compilers; sed -n '/^# BEGIN recipe/,/^# END recipe/p' "$TOP/scripts/kernel.sh"; } | sha256sum | cut -c1-12)
+key=$(cd "$TOP/scripts/config" && { cat "$stamp" $configs; versions_of gcc-14 clang-19 lld-19 rustc bindgen; recipe_of "$TOP/scripts/kernel.sh"; } | sha256sum | cut -c1-12)
 entry=kernel-$flavour-$key
 
 # BEGIN recipe

@@ -65,3 +65,22 @@ with_lock() {
 		"$@"
 	) 9>"$CACHE/$name.lock"
 }
+
+# need_toolroot: sets root to the toolroot's place, stamp to the file with the version
+# of its kernel source, and series to that kernel's.
+need_toolroot() {
+	root=$("$TOP/scripts/toolroot.sh" path)
+	stamp=$root/etc/virtio-vfio-pci-rs/kernel-version
+	[ -e "$stamp" ] || die "no toolroot yet: run 'scripts/toolroot.sh build' first"
+	series=$(cat "$root/etc/virtio-vfio-pci-rs/kernel-series")
+}
+
+# versions_of PACKAGE...: which versions of them the toolroot has, a line each.
+versions_of() {
+	local IFS='|'
+	awk -v names="$*" '$0 ~ "^Package: (" names ")$" { p = $2 } /^Version:/ && p { print p, $2; p = "" }' \
+		"$root/var/lib/dpkg/status"
+}
+
+# recipe_of SCRIPT: the lines of it that say how something is made.
+recipe_of() { sed -n '/^# BEGIN recipe/,/^# END recipe/p' "$1"; }

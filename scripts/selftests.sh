@@ -46,6 +46,7 @@ run)
 	shift
 	need_root
 	exec "$TOP/scripts/toolroot.sh" run env VVP_KERNEL="${VVP_KERNEL:-$("$TOP/scripts/kernel.sh" path)}" \
+		VVP_KERNEL_SELFTESTS="$("$TOP/scripts/kernel-selftests.sh" path)" \
 		${VVP_MODULE:+VVP_MODULE="$VVP_MODULE"} "$TARGET/debug/vvp-run" "$@"
 	;;
 *)

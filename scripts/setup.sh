@@ -8,5 +8,6 @@
 need_root
 "$TOP/scripts/toolroot.sh" build
 "$TOP/scripts/kernel.sh" build test
+"$TOP/scripts/kernel-selftests.sh" build
 "$TOP/scripts/module.sh" build test
 "$TOP/scripts/selftests.sh" build

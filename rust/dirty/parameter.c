@@ -10,7 +10,7 @@
 
 #include "helpers.h"
 
-/* In the order of rust/core/dma_log.rs. */
+/* In the order of rust/logic/dma_log.rs. */
 static const char *const policies[] = { "auto", "iommu", "conservative", "off" };
 static unsigned int policy;
 
@@ -37,7 +37,7 @@ static const struct kernel_param_ops policy_ops = {
 module_param_cb(dma_logging, &policy_ops, NULL, 0444);
 __MODULE_PARM_TYPE(dma_logging, "charp");
 MODULE_PARM_DESC(dma_logging,
-	"Device DMA logging: auto (IOMMU dirty bits, else every page), iommu, conservative (every page), off");
+	"Device DMA logging: auto (every page, but none for who can ask iommufd), iommu (its dirty bits), conservative (every page), off");
 
 unsigned int vvp_dma_logging(void)
 {

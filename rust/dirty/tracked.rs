@@ -17,15 +17,15 @@ use crate::{
     logic::{
         dma_log::reachable,
         leaf_edges::split,
-        leftover::Leftover,
-        span::Span, //
+        leftover::Leftover, //
     },
     vfio::{
         pause,
         Area,
         Attachment,
         Bitmap,
-        Domain, //
+        Domain,
+        Span, //
     }, //
 };
 use kernel::prelude::*;
@@ -36,6 +36,8 @@ const BATCH: u32 = 1024;
 /// The domain that keeps a log.
 pub(super) struct Tracked {
     /// [`Domain::id`] of the domain that the device was attached to at the start.
+    /// No other can come to have it: [`is_current`](Self::is_current) is asked each
+    /// time the device is attached, and as long as it is not, the domain exists.
     domain: usize,
     /// Dirty addresses of pages that were asked for in part.
     leftover: Leftover<32>,
@@ -76,7 +78,9 @@ impl Tracked {
     ///
     /// # Errors
     ///
-    /// What the IOMMU's driver gives; some bits may have been moved then.
+    /// EFAULT if userspace's bitmap cannot be written, EINTR if the process is being
+    /// killed, or what the IOMMU's driver gives. What was moved by then is dirty for
+    /// who asks next, too.
     pub(super) fn read(
         &mut self,
         at: &Attachment<'_>,
@@ -91,19 +95,48 @@ impl Tracked {
             // Userspace may have had iommufd end it.
             domain.track()?;
             // What the device cannot reach it has not written.
-            if let Some(window) = reachable(window, domain.aperture()) {
-                for range in ranges {
-                    if let Some(part) = range.intersection(window) {
-                        self.read_part(domain, part, bitmap)?;
-                    }
-                }
+            let Some(window) = reachable(window, domain.aperture()) else {
+                return Ok(true);
+            };
+            // Before the first bit is cleared, so that as a rule nothing is in doubt.
+            bitmap.check(window)?;
+            let mut begun = None;
+            let read = self.read_windows(domain, ranges, window, bitmap, &mut begun);
+            if let (Err(_), Some(begun)) = (&read, begun) {
+                // Userspace took its bitmap away meanwhile, or is being killed.
+                self.leftover.insert(begun);
             }
-            Ok(true)
+            read.map(|()| true)
         });
         match read {
             Ok(read) => read,
             Err(_) => Ok(false),
         }
+    }
+
+    /// Reads as much of `window` at a time as can be pinned of `bitmap`. `begun` is
+    /// where bits were, or may have been, moved.
+    fn read_windows(
+        &mut self,
+        domain: &Domain,
+        ranges: &[Span],
+        window: Span,
+        bitmap: &mut Bitmap<'_>,
+        begun: &mut Option<Span>,
+    ) -> Result {
+        let mut rest = Some(window);
+        while let Some(window) = rest {
+            let pinned = bitmap.pin(window.first())?;
+            let part = window.intersection(pinned).ok_or(EFAULT)?;
+            *begun = Some(begun.map_or(part, |begun| begun.hull(part)));
+            for range in ranges {
+                if let Some(part) = range.intersection(part) {
+                    self.read_part(domain, part, bitmap)?;
+                }
+            }
+            rest = window.above(part);
+        }
+        Ok(())
     }
 
     fn read_part(&mut self, domain: &Domain, part: Span, bitmap: &mut Bitmap<'_>) -> Result {

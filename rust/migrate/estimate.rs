@@ -4,24 +4,51 @@
 //!
 //! VMMs ask in a loop, and each question costs the device three commands. What a
 //! stream will have is an estimate anyway: the device goes on.
+//!
+//! Who asks is about to migrate. So memory for the context is made ready at this time, when
+//! the guest runs, and not when it has been stopped; if it is easy to have, once in the
+//! interval. It waits for a session until the device is reset, loaded or closed.
 
 use super::{
-    params::PrecopyInterval,
-    saver, //
+    outgoing::OVERHEAD,
+    params::PrecopyInterval, //
 };
-use crate::virtio::SharedSlot;
+use crate::virtio::{
+    ContextMemory,
+    GetParts,
+    SharedSlot, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        UniqueArc, //
+    },
     time::{
         Instant,
         Monotonic, //
     }, //
 };
 
-/// When the device was asked, and its answer in bytes.
-type Answer = (Instant<Monotonic>, u64);
+/// What a device has said.
+struct Answer {
+    asked: Instant<Monotonic>,
+    /// The most bytes that its context has.
+    max_size: usize,
+    /// Memory for as much, until a session takes it.
+    memory: Option<UniqueArc<ContextMemory>>,
+}
+
+/// What a session begins with.
+#[derive(Default)]
+pub(super) struct Prepared {
+    /// The most bytes that the device's context has, as it has said since it was opened or
+    /// reset, if it has.
+    pub(super) max_size: Option<usize>,
+    /// Memory for as much, if there is some.
+    pub(super) memory: Option<UniqueArc<ContextMemory>>,
+}
 
 /// The last estimate of one device.
 pub(super) struct Estimate(Pin<KBox<Mutex<Option<Answer>>>>);
@@ -37,9 +64,20 @@ impl Estimate {
         Ok(Self(KBox::pin_init(last, GFP_KERNEL)?))
     }
 
-    /// The device is another now: its user or a reset has made it so.
+    /// The device is another now: its user, a reset, or a stream has made it so.
     pub(super) fn forget(&self) {
         *self.0.lock() = None;
+    }
+
+    /// What there is for a session that begins.
+    pub(super) fn prepared(&self) -> Prepared {
+        match &mut *self.0.lock() {
+            Some(answer) => Prepared {
+                max_size: Some(answer.max_size),
+                memory: answer.memory.take(),
+            },
+            None => Prepared::default(),
+        }
     }
 
     /// The most bytes that a stream may have in STOP_COPY. The device is asked once
@@ -50,14 +88,28 @@ impl Estimate {
     /// What the device answers.
     pub(super) fn bytes(&self, slot: &SharedSlot, interval: &PrecopyInterval) -> Result<u64> {
         let mut last = self.0.lock();
-        if let Some((asked, bytes)) = *last {
-            let age = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if age < interval.ms() {
-                return Ok(bytes);
-            }
+        let is_recent = |answer: &Answer| {
+            let age = u64::try_from(answer.asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+            age < interval.ms()
+        };
+        if !last.as_ref().is_some_and(is_recent) {
+            let max_size = slot.begin_use().get(|device| device.max_size())?;
+            let memory = match last.take() {
+                Some(answer) if answer.max_size == max_size => answer.memory,
+                _ => None,
+            };
+            *last = Some(Answer {
+                asked: Instant::now(),
+                max_size,
+                memory: memory.or_else(|| GetParts::spare_memory(max_size)),
+            });
         }
-        let bytes = slot.session().get(|device| saver::most_bytes(&device))?;
-        *last = Some((Instant::now(), bytes));
-        Ok(bytes)
+        let max_size = last.as_ref().map_or(0, |answer| answer.max_size);
+        Ok(most_bytes(max_size))
     }
+}
+
+/// The most bytes that a stream has in STOP_COPY whose context has so many at most.
+pub(super) fn most_bytes(max_size: usize) -> u64 {
+    OVERHEAD + max_size as u64
 }

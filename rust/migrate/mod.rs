@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Migration of a virtio virtual function: the arcs of VFIO's state machine in
+//! Migration of a virtio virtual function: the transitions of VFIO's state machine in
 //! terms of virtio's device parts commands.
 
 mod context;
@@ -13,12 +13,16 @@ mod saver;
 use crate::{
     dirty,
     observe::Observer,
+    sysfs,
     vfio::{
         self,
-        ArcError, //
+        Capabilities,
+        OpenDevice,
+        TransitionError, //
     },
     virtio, //
 };
+use estimate::Estimate;
 use kernel::{
     device::Core,
     pci,
@@ -31,7 +35,6 @@ use kernel::{
         Arc, //
     }, //
 };
-use estimate::Estimate;
 use loader::Loader;
 use params::PrecopyInterval;
 use saver::Saver;
@@ -44,7 +47,6 @@ const BLOCK: u16 = 2;
 /// The driver.
 pub(crate) struct VirtioVf;
 
-#[vtable]
 impl vfio::Driver for VirtioVf {
     type Migration = Migration;
     #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
@@ -54,9 +56,9 @@ impl vfio::Driver for VirtioVf {
     type DmaLog = dirty::Log;
 
     const NAME: &'static CStr = c"virtio-vfio-pci-rs";
-    const SETTINGS: vfio::Settings<Self> = vfio::Settings::one::<PrecopyInterval>();
+    const IDS: vfio::Ids = &crate::ID_TABLE;
 
-    fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Option<Migration>> {
+    fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Capabilities<Self>> {
         // With `driver_override` set, PCI offers devices that the id table does not have.
         match virtio::device_type(pdev) {
             Some(NETWORK | BLOCK) => {}
@@ -74,44 +76,42 @@ impl vfio::Driver for VirtioVf {
                 return Err(ENODEV);
             }
         }
-        if !virtio::Member::is_one(pdev) {
-            dev_info!(
-                pdev,
-                "no live migration: no PF with an admin virtqueue and device parts commands\n"
-            );
-            return Ok(None);
-        }
-        let observer = Observer::new(pdev)?;
-        let member = virtio::Member::new(pdev, observer)?;
-        Ok(Some(Migration {
-            slot: virtio::SharedSlot::new(&member)?,
-            estimate: Estimate::new()?,
-            member,
-            may_be_stopped: Atomic::new(false),
-            precopy_interval: PrecopyInterval::new()?,
-        }))
-    }
-
-    #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
-    fn regions(
-        pdev: &pci::Device<Core<'_>>,
-        migration: Option<&Migration>,
-    ) -> Result<Option<Pin<KBox<Self::Regions>>>> {
-        if !crate::legacy_io::Transitional::is_possible(pdev) {
-            return Ok(None);
-        }
-        let observer = match migration {
-            Some(migration) => migration.member.observer().clone(),
-            None => Observer::new(pdev)?,
+        let migration = Migration::new(pdev)?;
+        let dma_log = match &migration {
+            Some(migration) => dirty::Log::new(pdev, migration.dma_logging.clone())?,
+            None => None,
         };
-        // Of its own: a guest's access is not to wait for a migration's command.
-        let member = virtio::Member::new(pdev, observer)?;
-        crate::legacy_io::Transitional::new(pdev, member).map(Some)
+        Ok(Capabilities {
+            regions: regions(pdev, migration.as_ref())?,
+            migration,
+            dma_log,
+        })
     }
+}
 
-    fn dma_log(pdev: &pci::Device<Core<'_>>) -> Result<Option<Pin<KBox<dirty::Log>>>> {
-        dirty::Log::new(pdev)
+#[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
+fn regions(
+    pdev: &pci::Device<Core<'_>>,
+    migration: Option<&Migration>,
+) -> Result<Option<Pin<KBox<crate::legacy_io::Transitional>>>> {
+    if !crate::legacy_io::Transitional::is_possible(pdev) {
+        return Ok(None);
     }
+    let observer = match migration {
+        Some(migration) => migration.member.observer().clone(),
+        None => Observer::new(pdev)?,
+    };
+    // Of its own: a guest's access is not to wait for a migration's command.
+    let member = virtio::Member::new(pdev, observer)?;
+    crate::legacy_io::Transitional::new(pdev, member).map(Some)
+}
+
+#[cfg(not(CONFIG_VIRTIO_PCI_ADMIN_LEGACY))]
+fn regions(
+    _pdev: &pci::Device<Core<'_>>,
+    _migration: Option<&Migration>,
+) -> Result<Option<Pin<KBox<vfio::NoRegions>>>> {
+    Ok(None)
 }
 
 /// Migration of one virtual function.
@@ -123,9 +123,40 @@ pub(crate) struct Migration {
     /// the state lock held.
     may_be_stopped: Atomic<bool>,
     precopy_interval: Arc<PrecopyInterval>,
+    /// Shared with the device's log.
+    dma_logging: Arc<dirty::DevicePolicy>,
 }
 
 impl Migration {
+    /// The migration of a device that is being bound, `None` if it cannot be migrated.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM, or why sysfs does not take a file.
+    fn new(pdev: &pci::Device<Core<'_>>) -> Result<Option<Self>> {
+        if !virtio::Member::has_device_parts(pdev) {
+            dev_info!(
+                pdev,
+                "no live migration: no PF with an admin virtqueue and device parts commands\n"
+            );
+            return Ok(None);
+        }
+        let member = virtio::Member::new(pdev, Observer::new(pdev)?)?;
+        let precopy_interval = PrecopyInterval::new()?;
+        let dma_logging = dirty::DevicePolicy::new()?;
+        sysfs::create(pdev.as_ref(), precopy_interval.clone())?;
+        #[cfg(CONFIG_IOMMUFD_DRIVER)]
+        sysfs::create(pdev.as_ref(), dma_logging.clone())?;
+        Ok(Some(Self {
+            slot: virtio::SharedSlot::new(&member)?,
+            estimate: Estimate::new()?,
+            member,
+            may_be_stopped: Atomic::new(false),
+            precopy_interval,
+            dma_logging,
+        }))
+    }
+
     /// Sets or ends the stopped mode.
     fn set_stopped(&self, stopped: bool) -> Result {
         // Should setting it fail, the mode is in doubt; ending it twice is allowed.
@@ -141,25 +172,28 @@ impl Migration {
     /// device that stays stopped is of no use to its next user.
     fn leave_stopped_mode(&self) {
         if let Err(error) = self.set_stopped(false) {
-            dev_warn!(
-                self.member.device(),
-                "device may be stuck in stopped mode: {:?}\n",
-                error
-            );
+            self.member.observer().warn(format_args!(
+                "device may be stuck in stopped mode: {error:?}"
+            ));
         }
     }
 }
 
+#[vtable]
 impl vfio::Migration for Migration {
     type Save = Saver;
     type Resume = Loader;
 
-    const PRE_COPY: bool = true;
-
-    fn opened(&self) {
+    fn opened(&self, _device: &OpenDevice) -> Result {
         self.estimate.forget();
         // Whoever had the device before us may have been another driver.
         self.leave_stopped_mode();
+        Ok(())
+    }
+
+    fn closed(&self, _device: &OpenDevice) {
+        self.estimate.forget();
+        self.slot.release();
     }
 
     fn disabled(&self) {
@@ -170,63 +204,70 @@ impl vfio::Migration for Migration {
         }
     }
 
-    fn reset_done(&self) {
+    fn reset_done(&self, _device: &OpenDevice) {
         self.estimate.forget();
+        self.slot.release();
         if self.may_be_stopped.load(Relaxed) {
             self.leave_stopped_mode();
         }
     }
 
-    fn quiesce(&self) -> Result<(), ArcError> {
+    fn quiesce(&self, _device: &OpenDevice) -> Result<(), TransitionError> {
         Ok(self.set_stopped(true)?)
     }
 
-    fn unquiesce(&self) -> Result<(), ArcError> {
-        Ok(self.set_stopped(false)?)
+    fn unquiesce(&self, _device: &OpenDevice) -> Result<(), TransitionError> {
+        self.set_stopped(false)?;
+        // What a session has left, now that the guest runs.
+        self.slot.release_left();
+        Ok(())
     }
 
     // A device in stopped mode starts no DMA, and its state changes by accesses
-    // only: RUNNING_P2P and STOP are one to it.
-    fn stop(&self) -> Result<(), ArcError> {
-        Ok(())
+    // only: RUNNING_P2P and STOP are one to it, without a transition between them.
+
+    fn save(&self, _device: &OpenDevice) -> Result<Saver, TransitionError> {
+        Ok(Saver::stopped(
+            self.slot.begin_use(),
+            self.estimate.prepared(),
+        )?)
     }
 
-    fn start(&self) -> Result<(), ArcError> {
-        Ok(())
-    }
-
-    fn save(&self) -> Result<Saver, ArcError> {
-        Ok(Saver::stopped(self.slot.session())?)
-    }
-
-    fn pre_copy(&self, reinit: bool) -> Result<Saver, ArcError> {
+    fn pre_copy(&self, _device: &OpenDevice, reinit: bool) -> Result<Saver, TransitionError> {
         Ok(Saver::running(
-            self.slot.session(),
+            self.slot.begin_use(),
+            self.estimate.prepared(),
             &self.precopy_interval,
             reinit,
         )?)
     }
 
-    fn pre_copy_done(&self, saver: &mut Saver) -> Result<(), ArcError> {
+    fn pre_copy_done(
+        &self,
+        _device: &OpenDevice,
+        saver: &mut Saver,
+    ) -> Result<(), TransitionError> {
         Ok(saver.complete()?)
     }
 
-    fn resume(&self) -> Result<Loader, ArcError> {
-        Ok(Loader::new(self.slot.session())?)
+    fn resume(&self, _device: &OpenDevice) -> Result<Loader, TransitionError> {
+        self.estimate.forget();
+        Ok(Loader::new(self.slot.begin_use())?)
     }
 
-    fn data_size(&self, saving: Option<&mut Saver>) -> Result<u64> {
+    fn loaded(&self, _device: &OpenDevice, loader: &mut Loader) -> Result<(), TransitionError> {
+        self.estimate.forget();
+        loader.finish()
+    }
+
+    fn watcher(&self) -> Option<&dyn vfio::Watcher> {
+        Some(&**self.member.observer())
+    }
+
+    fn data_size(&self, _device: &OpenDevice, saving: Option<&mut Saver>) -> Result<u64> {
         match saving {
-            Some(saver) => saver.stop_copy_size(),
+            Some(saver) => Ok(saver.stop_copy_size()),
             None => self.estimate.bytes(&self.slot, &self.precopy_interval),
         }
-    }
-
-    fn walked(&self, arc: &vfio::Walked) {
-        self.member.observer().walked(arc);
-    }
-
-    fn entered(&self, state: vfio::State) {
-        self.member.observer().entered(state);
     }
 }

@@ -3,13 +3,17 @@
 //! Module parameters and settings in sysfs, as this driver's migration reads
 //! them.
 
-use super::VirtioVf;
 use crate::{
     module_parameters,
-    vfio, //
+    sysfs::Setting, //
 };
 use kernel::{
+    fmt,
     prelude::*,
+    str::{
+        parse_int::ParseInt,
+        BStr, //
+    },
     sync::{
         atomic::{
             Atomic,
@@ -42,15 +46,15 @@ impl PrecopyInterval {
     }
 }
 
-impl vfio::Setting<VirtioVf> for PrecopyInterval {
+impl Setting for PrecopyInterval {
     const NAME: &'static CStr = c"precopy_interval_ms";
 
-    fn get(migration: &super::Migration) -> u32 {
-        migration.precopy_interval.ms.load(Relaxed)
+    fn get(&self) -> impl fmt::Display {
+        self.ms.load(Relaxed)
     }
 
-    fn set(migration: &super::Migration, value: u32) -> Result {
-        migration.precopy_interval.ms.store(value, Relaxed);
+    fn set(&self, text: &BStr) -> Result {
+        self.ms.store(u32::from_str(text)?, Relaxed);
         Ok(())
     }
 }

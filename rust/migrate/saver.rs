@@ -11,10 +11,11 @@
 
 use super::{
     context::Context,
-    outgoing::{
-        Outgoing,
-        OVERHEAD, //
+    estimate::{
+        self,
+        Prepared, //
     },
+    outgoing::Outgoing,
     params::{
         self,
         PrecopyInterval, //
@@ -23,9 +24,11 @@ use super::{
 use crate::{
     logic::{
         delta::{
-            self,
-            Change, //
+            Change,
+            Span,
+            MAX_SPANS, //
         },
+        parts::HEADER_LEN,
         precopy::{
             Account,
             RateLimit, //
@@ -35,13 +38,17 @@ use crate::{
     observe::Traffic,
     vfio,
     virtio::{
+        ContextMemory,
         GetParts,
-        Session, //
+        SlotUse, //
     }, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
     time::{
         Instant,
         Monotonic, //
@@ -50,33 +57,31 @@ use kernel::{
 
 /// Stream of a device's state.
 pub(crate) struct Saver {
-    session: Session,
+    session: SlotUse,
     /// Where more comes from; `None` once the stream is complete.
-    source: Option<Source>,
+    running: Option<Running>,
+    /// What is of no use any more, and would take time to free while the guest stands still.
+    retired: Option<Running>,
+    /// Likewise, without pre-copy.
+    _kept: Option<Context>,
     outgoing: Outgoing,
     account: Account,
     traffic: Traffic,
 }
 
-/// A device in pre-copy.
-struct Source {
+/// A device in pre-copy. Contexts are read into two memories by turns.
+struct Running {
     /// The context a target has that has read and loaded the whole stream.
     context: Context,
+    /// Memory for the next one: when the guest stands still is no time to look for some.
+    spare: Option<UniqueArc<ContextMemory>>,
+    /// Where the last two contexts differ.
+    notes: KVVec<Span>,
     started: Instant<Monotonic>,
     interval: Arc<PrecopyInterval>,
     limit: RateLimit,
     /// Userspace knows of repeated initial data.
     reinit: bool,
-}
-
-/// The most bytes that a stream of this device may have in STOP_COPY, as far as
-/// can be told now.
-///
-/// # Errors
-///
-/// What the device answers.
-pub(super) fn most_bytes(device: &GetParts<'_>) -> Result<u64> {
-    Ok(OVERHEAD + device.max_size()? as u64)
 }
 
 impl Saver {
@@ -85,10 +90,12 @@ impl Saver {
     /// # Errors
     ///
     /// As [`Context::read`].
-    pub(super) fn stopped(session: Session) -> Result<Self> {
-        let context = session.get(|device| Context::read(&device))?;
+    pub(super) fn stopped(session: SlotUse, prepared: Prepared) -> Result<Self> {
+        let Prepared { max_size, memory } = prepared;
+        let context = session.get(|device| Context::read(&device, max_size, memory))?;
         let mut saver = Self::begin(session, &context)?;
         saver.account.initial += saver.outgoing.end()?;
+        saver._kept = Some(context);
         Ok(saver)
     }
 
@@ -98,28 +105,35 @@ impl Saver {
     ///
     /// As [`Context::read`].
     pub(super) fn running(
-        session: Session,
+        session: SlotUse,
+        prepared: Prepared,
         interval: &Arc<PrecopyInterval>,
         reinit: bool,
     ) -> Result<Self> {
-        let context = session.get(|device| Context::read(&device))?;
+        // The guest runs, and its device may have more to say by now.
+        let context = session.get(|device| Context::read(&device, None, prepared.memory))?;
         let mut saver = Self::begin(session, &context)?;
-        saver.source = Some(Source {
+        saver.running = Some(Running {
             context,
+            spare: None,
+            notes: KVVec::new(),
             started: Instant::now(),
             limit: RateLimit::new(interval.ms(), 0),
             interval: interval.clone(),
             reinit,
         });
+        saver.prepare();
         Ok(saver)
     }
 
     /// A stream that begins with `context`.
-    fn begin(session: Session, context: &Context) -> Result<Self> {
+    fn begin(session: SlotUse, context: &Context) -> Result<Self> {
         let mut outgoing = Outgoing::new();
-        let initial = outgoing.context(&context.identity, &context.bytes)?;
+        let initial = outgoing.context(context)?;
         Ok(Self {
-            source: None,
+            running: None,
+            retired: None,
+            _kept: None,
             outgoing,
             account: Account { initial, dirty: 0 },
             traffic: Traffic::new(session.member().observer()),
@@ -128,34 +142,69 @@ impl Saver {
     }
 
     /// Puts on the stream what it lacks of the device's state, as of now. Says
-    /// whether that was initial data.
-    fn update(&mut self) -> Result<bool> {
-        let source = self.source.as_mut().ok_or(EINVAL)?;
-        let context = self.session.get(|device| Context::read(&device))?;
-        let change = match delta::compare(&source.context.bytes, &context.bytes) {
-            Change::Values(_) if !params::precopy_delta() => Change::Shape,
-            change => change,
-        };
+    /// whether that was initial data. `ask` the device first how much its state is, or
+    /// take it to be as much as before.
+    fn update(&mut self, ask: bool) -> Result<bool> {
+        let running = self.running.as_mut().ok_or(EINVAL)?;
+        let spare = running.spare.take();
+        let (context, change) = self.session.get(|device| {
+            running
+                .context
+                .read_again(&device, ask, spare, &mut running.notes)
+        })?;
         let mut initial = false;
-        match change {
-            Change::Nothing => return Ok(false),
-            Change::Values(size) => {
-                let parts = delta::delta(&source.context.bytes, &context.bytes);
-                self.account.dirty += self.outgoing.delta(size, parts)?;
+        let appended = match change {
+            Change::Nothing => Ok(0),
+            Change::Values(values) if params::precopy_delta() => {
+                let old = running.context.bytes();
+                let places = values.ranges(old, context.bytes(), &running.notes);
+                // All parts are referred to where they are, and take no memory.
+                let all = 0..context.bytes().len();
+                self.outgoing
+                    .delta(&context, places)
+                    .or_else(|_| self.outgoing.delta(&context, core::iter::once(all)))
             }
-            Change::Shape => {
-                let length = self.outgoing.context(&context.identity, &context.bytes)?;
-                // Initial bytes lie before all dirty ones.
-                initial = source.reinit && self.account.is_drained();
-                if initial {
-                    self.account.initial += length;
-                } else {
-                    self.account.dirty += length;
-                }
+            Change::Values(_) | Change::Shape => {
+                // Initial bytes lie before all dirty ones. The last change is none of them: there
+                // is no question that would tell of it.
+                initial = ask && running.reinit && self.account.is_drained();
+                self.outgoing.context(&context)
             }
+        };
+        let length = match appended {
+            Ok(length) => length,
+            Err(error) => {
+                running.spare = context.into_memory();
+                return Err(error);
+            }
+        };
+        if initial {
+            self.account.initial += length;
+        } else {
+            self.account.dirty += length;
         }
-        source.context = context;
+        let old = core::mem::replace(&mut running.context, context);
+        running.spare = old.into_memory();
         Ok(initial)
+    }
+
+    /// Has memory at hand for the next context, and for notes on it. Without, it is allocated
+    /// when it is needed, and missed then.
+    fn prepare(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let max_size = running.context.max_size();
+        let fits = |spare: &UniqueArc<ContextMemory>| GetParts::is_spare(spare, max_size);
+        if !running.spare.as_ref().is_some_and(fits) {
+            running.spare = GetParts::spare_memory(max_size);
+        }
+        // Between two spans there is a part, of a header at least.
+        let spans = MAX_SPANS.min(max_size / (2 * HEADER_LEN) + 1);
+        if spans > running.notes.len() {
+            let flags = GFP_KERNEL_ACCOUNT;
+            let _ = running.notes.resize(spans, Span::default(), flags);
+        }
     }
 
     /// Completes the stream with the state of the stopped device.
@@ -164,63 +213,62 @@ impl Saver {
     ///
     /// As [`Context::read`]; the stream can still be completed.
     pub(super) fn complete(&mut self) -> Result {
-        self.update()?;
+        // The guest is stopped, and each question takes the device a round trip.
+        self.update(false)?;
         self.account.dirty += self.outgoing.end()?;
-        self.source = None;
+        self.retired = self.running.take();
         Ok(())
     }
 
-    /// Length of what STOP_COPY still has, or at most has.
-    ///
-    /// # Errors
-    ///
-    /// What the device answers.
-    pub(super) fn stop_copy_size(&self) -> Result<u64> {
-        match &self.source {
-            Some(_) => self.session.get(|device| most_bytes(&device)),
-            None => Ok(self.outgoing.ahead().len() as u64),
-        }
+    /// Length of what the stream still has if the device is stopped now, at most by what the
+    /// device has said last: it is not asked for an estimate.
+    pub(super) fn stop_copy_size(&self) -> u64 {
+        let more = match &self.running {
+            Some(running) => estimate::most_bytes(running.context.max_size()),
+            None => 0,
+        };
+        self.outgoing.len() + more
     }
 }
 
 impl vfio::SaveStream for Saver {
-    fn peek(&self, buf: &mut [u8]) -> usize {
-        let ahead = self.outgoing.ahead();
-        let count = ahead.len().min(buf.len());
-        buf[..count].copy_from_slice(&ahead[..count]);
-        count
+    type Chunk = vfio::Bytes;
+
+    fn head(&self) -> Option<vfio::Bytes> {
+        self.outgoing.head().cloned()
     }
 
     fn consume(&mut self, count: usize) {
-        let phase = match self.source {
+        let phase = match self.running {
             Some(_) => Phase::PreCopy,
             None => Phase::StopCopy,
         };
-        let read = self.outgoing.ahead();
-        self.traffic.pass(phase, read.get(..count).unwrap_or(read));
+        if let Some(read) = self.outgoing.head() {
+            self.traffic.pass(phase, read.get(..count).unwrap_or(read));
+        }
         self.outgoing.consume(count);
         self.account.take(count as u64);
     }
 
-    fn has_data(&self) -> bool {
-        !self.account.is_drained()
-    }
-
     fn is_complete(&self) -> bool {
-        self.source.is_none()
+        self.running.is_none()
     }
 
-    fn precopy_info(&mut self) -> Result<vfio::PrecopyInfo> {
-        let source = self.source.as_mut().ok_or(EINVAL)?;
-        let opted_in = source.reinit;
-        source.limit.set_interval(source.interval.ms());
-        let now = u64::try_from(source.started.elapsed().as_millis()).unwrap_or(0);
+    fn precopy_info(&mut self, _device: &vfio::OpenDevice) -> Result<vfio::PrecopyInfo> {
+        let running = self.running.as_mut().ok_or(EINVAL)?;
+        let opted_in = running.reinit;
+        running.limit.set_interval(running.interval.ms());
+        let now = u64::try_from(running.started.elapsed().as_millis()).unwrap_or(0);
         // As long as something is unread there is no need to ask for more.
-        let reinit = self.account.is_drained() && source.limit.allow(now) && self.update()?;
+        let mut reinit = Ok(false);
+        if self.account.is_drained() && running.limit.allow(now) {
+            reinit = self.update(true);
+            self.prepare();
+        }
         Ok(vfio::PrecopyInfo {
+            reinit: opted_in.then_some(reinit?),
             initial_bytes: self.account.initial,
             dirty_bytes: self.account.dirty,
-            reinit: opted_in.then_some(reinit),
         })
     }
 }

@@ -130,27 +130,6 @@ impl Observer {
         *self.seen.lock()
     }
 
-    /// The device is in `state`.
-    pub(crate) fn entered(&self, state: vfio::State) {
-        let mut seen = self.seen.lock();
-        seen.state = state;
-        if state == vfio::State::Running {
-            seen.failure.recovered();
-        }
-    }
-
-    /// An arc was walked, or has failed.
-    pub(crate) fn walked(&self, arc: &vfio::Walked) {
-        trace::arc(self.name(), arc);
-        if let Err(error) = arc.result {
-            let (from, to) = (arc.from.name(), arc.to.name());
-            self.fail(
-                |failure| failure.set_errno(-error.to_errno()),
-                format_args!("{from} -> {to} failed: {error:?}"),
-            );
-        }
-    }
-
     /// Keeps a failure by `keep`, which says whether it is news, and if so writes
     /// `text` to the kernel log, within limits.
     fn fail(&self, keep: impl FnOnce(&mut LastFailure) -> bool, text: fmt::Arguments<'_>) {
@@ -171,6 +150,11 @@ impl Observer {
             ),
             None => {}
         }
+    }
+
+    /// Writes `text` to the kernel log, within limits.
+    pub(crate) fn warn(&self, text: fmt::Arguments<'_>) {
+        self.fail(|_| true, text);
     }
 
     /// An admin command was given; `errno` is positive, or 0 if it succeeded.
@@ -199,5 +183,26 @@ impl Observer {
         };
         self.fail(|last| last.set(failure), format_args!("{failure}"));
         error
+    }
+}
+
+impl vfio::Watcher for Observer {
+    fn transition(&self, transition: &vfio::Transition) {
+        trace::arc(self.name(), transition);
+        if let Err(error) = transition.result {
+            let (from, to) = (transition.from.name(), transition.to.name());
+            self.fail(
+                |failure| failure.set_errno(-error.to_errno()),
+                format_args!("{from} -> {to} failed: {error:?}"),
+            );
+        }
+    }
+
+    fn entered(&self, state: vfio::State) {
+        let mut seen = self.seen.lock();
+        seen.state = state;
+        if state == vfio::State::Running {
+            seen.failure.recovered();
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// Event `arc`.
-pub(super) fn arc(device: &CStr, arc: &vfio::Walked) {
+pub(super) fn arc(device: &CStr, arc: &vfio::Transition) {
     let errno = arc.result.map_or_else(Error::to_errno, |()| 0);
     let ns = u64::try_from(arc.duration.as_nanos()).unwrap_or(0);
     // SAFETY: The name is a C string; the event copies it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file descriptor of a migration stream.
+//! What a migration file holds on to: a stream, as long as its session lasts.
 //!
 //! A stream that refused what it was given is of no use any more: whoever goes on
 //! gets the same error, and its session does not end well.
@@ -8,62 +8,52 @@
 //! A file may outlive the session, the open device file and the driver's
 //! binding. It owns nothing but a [`DataFd`]; the stream in it, with all that
 //! reaches the device, is taken out by [`DataFd::revoke`] when the session
-//! ends. Afterwards reads and writes give ENODEV.
+//! ends. Afterwards reads and writes give ENODEV. So they do from a reset of the
+//! device on, which ends the session some time later, see `StateLock`.
 //!
-//! User memory is accessed with `io` held but not `stream`. A fault on it may
-//! wait for VFIO's `memory_lock` (the buffer may be a mapped BAR), and a reset
-//! revokes streams with `memory_lock` held: were `stream` held over the fault,
-//! the two would wait for each other.
+//! User memory is accessed with `io` held but not `live`: a fault on it may take
+//! long, and may wait for VFIO's `memory_lock` (the buffer may be a mapped BAR),
+//! which a stream takes to access registers. Bytes are copied straight from and to
+//! memory of the stream's, which has a life of its own meanwhile.
 
-use super::migration::{
-    ArcError,
-    ResumeStream,
-    SaveStream, //
+use super::{
+    open_device::OpenDevice,
+    pause::pause,
+    reset_count::Epoch,
+    stream::{
+        ResumeStream,
+        SaveStream, //
+    },
+    transition::TransitionError, //
 };
 use crate::abi;
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
 use kernel::{
     bindings,
-    error::from_err_ptr,
-    fs::File,
-    ioctl::_IO,
-    module::this_module,
     new_mutex,
     new_poll_condvar,
     prelude::*,
     sync::{
-        aref::ARef,
-        poll::{
-            PollCondVar,
-            PollTable, //
-        },
+        poll::PollCondVar,
         Arc,
         Mutex, //
     },
-    types::ForeignOwnable,
     uaccess::{
         UserPtr,
         UserSlice, //
-    },
-    ModuleMetadata, //
+    }, //
 };
 
-/// Bytes that cross between user memory and a stream at a time.
-const BOUNCE_LEN: usize = 4096;
-
-/// `VFIO_MIG_GET_PRECOPY_INFO`, a macro that bindgen does not see through.
-const VFIO_MIG_GET_PRECOPY_INFO: u32 = _IO(abi::VFIO_TYPE as u32, abi::VFIO_BASE + 21);
+/// Bytes that are copied at a time from or to memory of which a part cannot be
+/// accessed, so that what comes before that part is.
+const CAUTIOUS: usize = 4096;
 
 /// Size of `struct vfio_precopy_info`: argsz, flags, initial_bytes, dirty_bytes.
-const PRECOPY_INFO_LEN: usize = core::mem::size_of::<abi::vfio_precopy_info>();
+const PRECOPY_INFO_LEN: usize = size_of::<abi::vfio_precopy_info>();
 
 /// The stream of a file.
-struct Inner<S> {
-    /// `None` once revoked.
-    stream: Option<S>,
+struct Live<S> {
+    stream: S,
+    device: OpenDevice,
     /// What the stream refused its bytes with, if it did.
     refused: Option<Error>,
 }
@@ -71,29 +61,42 @@ struct Inner<S> {
 /// What a migration file holds on to.
 #[pin_data]
 pub(super) struct DataFd<S> {
-    /// Serialises reads or writes; the buffer between user memory and the stream.
+    /// Serialises reads or writes.
     #[pin]
-    io: Mutex<KVec<u8>>,
+    io: Mutex<()>,
+    /// `None` once revoked.
     #[pin]
-    stream: Mutex<Inner<S>>,
+    live: Mutex<Option<Live<S>>>,
+    /// In which the session began; another reset ends it.
+    epoch: Epoch,
     /// Who polls the file.
     #[pin]
-    pollers: PollCondVar,
+    pub(super) pollers: PollCondVar,
 }
 
 impl<S: Send + Unpin + 'static> DataFd<S> {
-    fn new(stream: S) -> Result<Arc<Self>> {
-        let bounce = KVec::zeroed(BOUNCE_LEN, GFP_KERNEL_ACCOUNT)?;
+    /// # Errors
+    ///
+    /// ENOMEM.
+    ///
+    /// # Safety
+    ///
+    /// [`revoke`](Self::revoke) must be called before the device is closed.
+    pub(super) unsafe fn new(stream: S, device: &OpenDevice, epoch: Epoch) -> Result<Arc<Self>> {
+        // SAFETY: `revoke` drops it, by the requirement of this function.
+        let device = unsafe { device.duplicate() };
         Arc::pin_init(
             pin_init!(Self {
-                io <- new_mutex!(bounce, "vfio_data_fd_io"),
-                stream <- new_mutex!(
-                    Inner {
-                        stream: Some(stream),
+                io <- new_mutex!((), "vfio_data_fd_io"),
+                live <- new_mutex!(
+                    Some(Live {
+                        stream,
+                        device,
                         refused: None,
-                    },
+                    }),
                     "vfio_data_fd_stream"
                 ),
+                epoch,
                 pollers <- new_poll_condvar!("vfio_data_fd_pollers"),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -103,8 +106,8 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
     /// Ends the stream: drops it, with the caller's locks held, once nobody is
     /// inside it. Users of the file get ENODEV from then on.
     pub(super) fn revoke(&self) {
-        let stream = self.stream.lock().stream.take();
-        drop(stream);
+        let live = self.live.lock().take();
+        drop(live);
         self.wake();
     }
 
@@ -113,55 +116,76 @@ impl<S: Send + Unpin + 'static> DataFd<S> {
         self.pollers.notify_all();
     }
 
+    fn with_live<R>(&self, f: impl FnOnce(&mut Live<S>) -> R) -> Result<R> {
+        match &mut *self.live.lock() {
+            Some(live) if self.epoch.is_current() => Ok(f(live)),
+            _ => Err(ENODEV),
+        }
+    }
+
     /// Runs `f` on the stream.
     ///
     /// # Errors
     ///
-    /// ENODEV if the stream was revoked.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> Result<R> {
-        match &mut self.stream.lock().stream {
-            Some(stream) => Ok(f(stream)),
-            None => Err(ENODEV),
-        }
+    /// ENODEV if the session has ended.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut S, &OpenDevice) -> R) -> Result<R> {
+        self.with_live(|live| f(&mut live.stream, &live.device))
     }
 }
 
 impl<S: SaveStream> DataFd<S> {
-    fn read(&self, user: UserSlice) -> Result<usize> {
-        let mut bounce = self.io.lock();
+    /// Bytes for userspace.
+    ///
+    /// # Errors
+    ///
+    /// ENOMSG if there are none at the moment, ENODEV if the session has ended,
+    /// EFAULT if `user` cannot be written.
+    pub(super) fn read(&self, user: UserSlice) -> Result<usize> {
+        let _io = self.io.lock();
         let mut writer = user.writer();
         let mut done = 0;
+        let mut most = usize::MAX;
         loop {
-            let len = writer.len().min(BOUNCE_LEN);
-            let buf = bounce.get_mut(..len).ok_or(EINVAL)?;
-            let count = match self.with(|stream| (stream.peek(buf), stream.is_complete())) {
-                // The end for now: more comes when the device is asked, or stops.
-                Ok((0, false)) if done == 0 && len > 0 => return Err(ENOMSG),
-                Ok((0, _)) => break,
-                Ok((count, _)) => count.min(len),
+            let chunk = match self.with(|stream, _| (stream.head(), stream.is_complete())) {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
+                // The end for now: more comes when the device is asked, or stops.
+                Ok((None, false)) if done == 0 && !writer.is_empty() => return Err(ENOMSG),
+                Ok((None, _)) => break,
+                Ok((Some(chunk), _)) => chunk,
             };
+            if writer.is_empty() {
+                break;
+            }
+            let count = chunk.len().min(writer.len()).min(most);
+            let bytes = chunk.get(..count).ok_or(EINVAL)?;
             // Bytes leave the stream only once userspace has them.
-            if writer.write_slice(buf.get(..count).ok_or(EINVAL)?).is_err() {
+            if writer.write_slice(bytes).is_err() {
+                if count > CAUTIOUS {
+                    most = CAUTIOUS;
+                    continue;
+                }
                 if done == 0 {
                     return Err(EFAULT);
                 }
                 break;
             }
-            if self.with(|stream| stream.consume(count)).is_err() {
-                return Err(ENODEV);
-            }
+            self.with(|stream, _| stream.consume(count))?;
             done += count;
         }
         Ok(done)
     }
-}
 
-impl<S: SaveStream> DataFd<S> {
     /// `VFIO_MIG_GET_PRECOPY_INFO` with its argument at `user`. Userspace that
-    /// opted in to version 2 has `flags` as output, see [`super::migration`].
-    fn precopy_info(&self, user: UserPtr) -> Result {
+    /// opted in to version 2 has `flags` as output, see [`PrecopyInfo`].
+    ///
+    /// [`PrecopyInfo`]: super::stream::PrecopyInfo
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the argument is too short or the stream is in no pre-copy, EFAULT if
+    /// it cannot be accessed, or what the stream gives.
+    pub(super) fn precopy_info(&self, user: UserPtr) -> Result {
         let mut bytes = [0; PRECOPY_INFO_LEN];
         UserSlice::new(user, PRECOPY_INFO_LEN)
             .reader()
@@ -171,9 +195,7 @@ impl<S: SaveStream> DataFd<S> {
             return Err(EINVAL);
         }
         // A file whose session is over is in none of the states that have this.
-        let info = self
-            .with(SaveStream::precopy_info)
-            .map_err(|_| EINVAL)??;
+        let info = self.with(SaveStream::precopy_info).map_err(|_| EINVAL)??;
         self.wake();
         if let Some(reinit) = info.reinit {
             let flags = if reinit {
@@ -192,8 +214,8 @@ impl<S: SaveStream> DataFd<S> {
 
     /// What a read would not wait for, nor end with ENOMSG. Where it gives
     /// ENODEV it does so at once, which is readable, too.
-    fn poll(&self) -> u32 {
-        match self.with(|stream| stream.has_data() || stream.is_complete()) {
+    pub(super) fn poll(&self) -> u32 {
+        match self.with(|stream, _| stream.head().is_some() || stream.is_complete()) {
             Ok(true) => bindings::POLLIN | bindings::POLLRDNORM,
             Ok(false) => 0,
             Err(_) => bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLERR,
@@ -202,221 +224,74 @@ impl<S: SaveStream> DataFd<S> {
 }
 
 impl<S: ResumeStream> DataFd<S> {
-    /// The stream ends here: takes it out, as [`revoke`](Self::revoke) does, if
-    /// it agrees.
+    /// The stream ends here, as far as the file is concerned: runs `f` on it.
     ///
     /// # Errors
     ///
-    /// What [`ResumeStream::finish`] gives, or what it was refused with; the stream
-    /// stays. ENODEV if it was revoked.
-    pub(super) fn finish(&self) -> Result<S, ArcError> {
-        let mut guard = self.stream.lock();
-        let inner: &mut Inner<S> = &mut guard;
-        if let Some(error) = inner.refused {
-            return Err(ArcError::Undefined(error));
-        }
-        inner.stream.as_mut().ok_or(ENODEV)?.finish()?;
-        Ok(inner.stream.take().ok_or(ENODEV)?)
+    /// What `f` gives, or what the stream was refused with. ENODEV if the session has
+    /// ended.
+    pub(super) fn end(
+        &self,
+        f: impl FnOnce(&mut S, &OpenDevice) -> Result<(), TransitionError>,
+    ) -> Result<(), TransitionError> {
+        self.with_live(|live| match live.refused {
+            Some(error) => Err(TransitionError::Undefined(error)),
+            None => f(&mut live.stream, &live.device),
+        })?
     }
 
-    /// Gives the stream bytes, unless it has refused some before.
-    fn take(&self, bytes: &[u8]) -> Result {
-        let mut guard = self.stream.lock();
-        let inner: &mut Inner<S> = &mut guard;
-        let stream = inner.stream.as_mut().ok_or(ENODEV)?;
-        if let Some(error) = inner.refused {
-            return Err(error);
-        }
-        stream
-            .write(bytes)
-            .inspect_err(|&error| inner.refused = Some(error))
+    /// Runs `f` on the stream, unless it has refused something before.
+    fn offer<R>(&self, f: impl FnOnce(&mut S, &OpenDevice) -> Result<R>) -> Result<R> {
+        self.with_live(|live| {
+            if let Some(error) = live.refused {
+                return Err(error);
+            }
+            f(&mut live.stream, &live.device).inspect_err(|&error| live.refused = Some(error))
+        })?
     }
 
-    fn write(&self, user: UserSlice) -> Result<usize> {
-        let mut bounce = self.io.lock();
+    /// Bytes from userspace.
+    ///
+    /// # Errors
+    ///
+    /// What the stream refuses them with, even if it took earlier bytes of this
+    /// call: it is dead, and who writes must not go on. EFAULT if `user` cannot be
+    /// read, ENODEV if the session has ended, EINTR if the process is being killed.
+    pub(super) fn write(&self, user: UserSlice) -> Result<usize> {
+        let _io = self.io.lock();
         let mut reader = user.reader();
         let mut done = 0;
+        let mut most = usize::MAX;
         // A write of no bytes still tells whether the stream is alive.
-        self.with(|_| ())?;
+        self.with(|_, _| ())?;
         while !reader.is_empty() {
-            let len = reader.len().min(BOUNCE_LEN);
-            let buf = bounce.get_mut(..len).ok_or(EINVAL)?;
-            if reader.read_slice(buf).is_err() {
+            // Each few bytes may be a command that the device takes its time for.
+            pause()?;
+            let wanted = reader.len().min(most);
+            let mut place = self.offer(|stream, _| stream.place(wanted))?;
+            let count = place.len().min(wanted);
+            let bytes = place.get_mut(..count).ok_or(EINVAL)?;
+            let read = reader.read_slice(bytes);
+            let taken = if read.is_ok() { count } else { 0 };
+            self.offer(|stream, device| {
+                // Or this would not end.
+                if count == 0 {
+                    return Err(EIO);
+                }
+                stream.filled(device, place, taken)
+            })?;
+            if read.is_err() {
+                if count > CAUTIOUS {
+                    most = CAUTIOUS;
+                    continue;
+                }
                 if done == 0 {
                     return Err(EFAULT);
                 }
                 break;
             }
-            // A refusal is reported even if earlier bytes of this call were
-            // taken: the stream is dead, and its writer must not go on.
-            self.take(buf)?;
-            done += len;
+            done += count;
         }
         Ok(done)
     }
-}
-
-/// Makes a file that reads from `stream`; the file's owner is module `M`.
-///
-/// # Errors
-///
-/// ENOMEM, or ENFILE when the system is out of files.
-pub(super) fn save_file<M: ModuleMetadata, S: SaveStream>(
-    stream: S,
-) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
-    open(stream, &FileOps::<M, S>::SAVE, bindings::O_RDONLY)
-}
-
-/// Makes a file that writes to `stream`; the file's owner is module `M`.
-///
-/// # Errors
-///
-/// As [`save_file`].
-pub(super) fn resume_file<M: ModuleMetadata, S: ResumeStream>(
-    stream: S,
-) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
-    open(stream, &FileOps::<M, S>::RESUME, bindings::O_WRONLY)
-}
-
-/// `ops` must be one of [`FileOps`] for the same `S`.
-fn open<S: Send + Unpin + 'static>(
-    stream: S,
-    ops: &'static bindings::file_operations,
-    flags: u32,
-) -> Result<(Arc<DataFd<S>>, ARef<File>)> {
-    let fd = DataFd::new(stream)?;
-    let private = fd.clone().into_foreign();
-    // SAFETY: The name is nul-terminated, `ops` lives as long as the module, which the file pins
-    // through `ops.owner`, and `private` is what the functions of `ops` expect.
-    let file = unsafe {
-        abi::anon_inode_getfile(
-            c"[vfio-migration]".as_char_ptr(),
-            ops,
-            private.cast(),
-            flags as c_int,
-        )
-    };
-    let file = from_err_ptr(file).inspect_err(|_| {
-        // SAFETY: `private` comes from `into_foreign` above, and no file took it over.
-        drop(unsafe { Arc::<DataFd<S>>::from_foreign(private) });
-    })?;
-    // A stream has no position.
-    // SAFETY: `file` is a new file, not shared yet; `stream_open` does not use the inode.
-    unsafe { bindings::stream_open((*file).f_inode, file) };
-    let file = NonNull::new(file).ok_or(ENOMEM)?;
-    // SAFETY: The reference that `anon_inode_getfile` returned is handed over; `File` is a
-    // transparent wrapper of `struct file`. No `fdget_pos` is under way: there is no descriptor yet.
-    let file = unsafe { ARef::from_raw(file.cast::<File>()) };
-    Ok((fd, file))
-}
-
-/// File operations for a stream `S`, owned by module `M`.
-struct FileOps<M, S>(PhantomData<(M, S)>);
-
-impl<M: ModuleMetadata, S: SaveStream> FileOps<M, S> {
-    const SAVE: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<M>().as_ptr(),
-        read: Some(read::<S>),
-        poll: Some(poll::<S>),
-        unlocked_ioctl: Some(ioctl::<S>),
-        #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(bindings::compat_ptr_ioctl),
-        release: Some(release::<S>),
-        ..pin_init::zeroed()
-    };
-}
-
-impl<M: ModuleMetadata, S: ResumeStream> FileOps<M, S> {
-    const RESUME: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<M>().as_ptr(),
-        write: Some(write::<S>),
-        release: Some(release::<S>),
-        ..pin_init::zeroed()
-    };
-}
-
-fn to_ssize(result: Result<usize>) -> isize {
-    match result {
-        // The VFS limits a transfer to MAX_RW_COUNT, below `isize::MAX`.
-        Ok(count) => count as isize,
-        Err(error) => error.to_errno() as isize,
-    }
-}
-
-/// # Safety
-///
-/// `file` must be a live file made by [`open`] for `S`, and `buf` a user address.
-unsafe extern "C" fn read<S: SaveStream>(
-    file: *mut bindings::file,
-    buf: *mut c_char,
-    count: usize,
-    _pos: *mut bindings::loff_t,
-) -> isize {
-    // SAFETY: `open` put an `Arc<DataFd<S>>` there, which stays until `release`, and the VFS does
-    // not call `release` while a read runs.
-    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
-    to_ssize(fd.read(UserSlice::new(UserPtr::from_ptr(buf.cast()), count)))
-}
-
-/// # Safety
-///
-/// As [`read`].
-unsafe extern "C" fn write<S: ResumeStream>(
-    file: *mut bindings::file,
-    buf: *const c_char,
-    count: usize,
-    _pos: *mut bindings::loff_t,
-) -> isize {
-    // SAFETY: As in `read`.
-    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
-    to_ssize(fd.write(UserSlice::new(
-        UserPtr::from_ptr(buf.cast_mut().cast()),
-        count,
-    )))
-}
-
-/// # Safety
-///
-/// `file` must be a live file made by [`open`] for `S`, and `table` null or a valid poll table.
-unsafe extern "C" fn poll<S: SaveStream>(
-    file: *mut bindings::file,
-    table: *mut bindings::poll_table,
-) -> bindings::__poll_t {
-    // SAFETY: As in `read`.
-    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
-    // SAFETY: By the requirements of this function. There is no `fdget_pos` in poll.
-    let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
-    table.register_wait(file, &fd.pollers);
-    fd.poll()
-}
-
-/// # Safety
-///
-/// `file` must be a live file made by [`open`] for `S`.
-unsafe extern "C" fn ioctl<S: SaveStream>(
-    file: *mut bindings::file,
-    cmd: c_uint,
-    arg: c_ulong,
-) -> c_long {
-    // SAFETY: As in `read`.
-    let fd = unsafe { Arc::<DataFd<S>>::borrow((*file).private_data) };
-    if cmd != VFIO_MIG_GET_PRECOPY_INFO {
-        return ENOTTY.to_errno() as c_long;
-    }
-    match fd.precopy_info(UserPtr::from_addr(arg)) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno() as c_long,
-    }
-}
-
-/// # Safety
-///
-/// `file` must be a file made by [`open`] for `S`; nobody uses it afterwards.
-unsafe extern "C" fn release<S: Send + Unpin + 'static>(
-    _inode: *mut bindings::inode,
-    file: *mut bindings::file,
-) -> c_int {
-    // SAFETY: The pointer comes from `into_foreign` in `open` and is given back once, here.
-    drop(unsafe { Arc::<DataFd<S>>::from_foreign((*file).private_data) });
-    0
 }

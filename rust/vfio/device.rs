@@ -3,7 +3,11 @@
 //! The device structure of a variant driver.
 
 use super::{
-    driver::Driver,
+    driver::{
+        Capabilities,
+        Driver, //
+    },
+    open_device::OpenDevice,
     state::StateLock, //
 };
 use crate::abi;
@@ -13,6 +17,7 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::Arc,
     types::Opaque, //
 };
 
@@ -23,15 +28,37 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// - `core` is initialised from the end of the `init` callback to the `release`
-///   callback, and so are the other fields.
-/// - The other fields do not change after the device was registered.
+/// - Both fields are initialised from the end of the `init` callback to the `release`
+///   callback.
+/// - `own` changes once at most, to `Some`, before the device is registered.
 #[repr(C)]
 pub(super) struct Device<D: Driver> {
     core: Opaque<abi::vfio_pci_core_device>,
-    migration: Option<Pin<KBox<StateLock<D::Migration>>>>,
+    own: Option<Own<D>>,
+}
+
+/// What a device of driver `D` is capable of.
+pub(super) struct Own<D: Driver> {
+    migration: Option<Arc<StateLock<D::Migration>>>,
     regions: Option<Pin<KBox<D::Regions>>>,
     dma_log: Option<Pin<KBox<D::DmaLog>>>,
+}
+
+impl<D: Driver> Own<D> {
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(super) fn new(capabilities: Capabilities<D>) -> Result<Self> {
+        Ok(Self {
+            migration: capabilities.migration.map(StateLock::new).transpose()?,
+            regions: capabilities.regions,
+            dma_log: capabilities.dma_log,
+        })
+    }
+
+    pub(super) fn has_migration(&self) -> bool {
+        self.migration.is_some()
+    }
 }
 
 impl<D: Driver> Device<D> {
@@ -43,72 +70,33 @@ impl<D: Driver> Device<D> {
     /// # Safety
     ///
     /// `device` must be a `vfio_device` of driver `D`, after `init` and before
-    /// `release`, for the whole of `'a`.
+    /// `release`, for the whole of `'a`, and [`set`](Self::set) not be called meanwhile.
     pub(super) unsafe fn from_vfio<'a>(device: *mut abi::vfio_device) -> &'a Self {
         const { Self::SAME_ADDRESS };
-        // SAFETY: By the requirement of this function and the assertion above. `core` is opaque,
-        // and the other fields only change before the device is registered, when nobody has `Self`.
+        // SAFETY: By the requirement of this function and the assertion above. `core` is opaque.
         unsafe { &*device.cast::<Self>() }
     }
 
-    /// Makes the part that is ours valid.
+    /// Makes the part that is ours valid: of a device without capabilities.
     ///
     /// # Safety
     ///
     /// `device` must be memory for a `Device<D>` inside its `init` callback.
     pub(super) unsafe fn init(device: *mut abi::vfio_device) {
         const { Self::SAME_ADDRESS };
-        let this = device.cast::<Self>();
-        // SAFETY: `this` points to enough memory of ours; nothing to drop is there yet.
-        unsafe {
-            addr_of_mut!((*this).migration).write(None);
-            addr_of_mut!((*this).regions).write(None);
-            addr_of_mut!((*this).dma_log).write(None);
-        }
+        // SAFETY: This points to enough memory of ours; nothing to drop is there yet.
+        unsafe { addr_of_mut!((*device.cast::<Self>()).own).write(None) };
     }
 
-    /// Makes the device migratable.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM.
+    /// Gives the device its capabilities.
     ///
     /// # Safety
     ///
-    /// `device` must be a `vfio_device` of driver `D` after `init`, not yet registered.
-    pub(super) unsafe fn set_migration(
-        device: *mut abi::vfio_device,
-        migration: D::Migration,
-    ) -> Result {
-        let state = KBox::pin_init(StateLock::new(migration), GFP_KERNEL)?;
-        let this = device.cast::<Self>();
-        // SAFETY: Nobody else knows an unregistered device, and `init` made `migration` valid.
-        unsafe { (*this).migration = Some(state) };
-        Ok(())
-    }
-
-    /// Gives the device regions and a header of the driver's.
-    ///
-    /// # Safety
-    ///
-    /// `device` must be a `vfio_device` of driver `D` after `init`, not yet registered.
-    pub(super) unsafe fn set_regions(
-        device: *mut abi::vfio_device,
-        regions: Pin<KBox<D::Regions>>,
-    ) {
-        let this = device.cast::<Self>();
-        // SAFETY: Nobody else knows an unregistered device, and `init` made `regions` valid.
-        unsafe { (*this).regions = Some(regions) };
-    }
-
-    /// Gives the device DMA logging.
-    ///
-    /// # Safety
-    ///
-    /// As [`set_migration`](Self::set_migration).
-    pub(super) unsafe fn set_dma_log(device: *mut abi::vfio_device, log: Pin<KBox<D::DmaLog>>) {
-        // SAFETY: Nobody else knows an unregistered device, and `init` made `dma_log` valid.
-        unsafe { (*device.cast::<Self>()).dma_log = Some(log) };
+    /// `device` must be a `vfio_device` of driver `D` that was just allocated, and that
+    /// nobody else knows.
+    pub(super) unsafe fn set(device: *mut abi::vfio_device, own: Own<D>) {
+        // SAFETY: By the requirement of this function; `init` made the field valid.
+        unsafe { (*device.cast::<Self>()).own = Some(own) };
     }
 
     /// Drops the part that is ours.
@@ -117,28 +105,34 @@ impl<D: Driver> Device<D> {
     ///
     /// `device` must be a `vfio_device` of driver `D` inside its `release` callback.
     pub(super) unsafe fn release(device: *mut abi::vfio_device) {
-        let this = device.cast::<Self>();
-        // SAFETY: `release` is called once, after the last user, and `init` made the fields valid.
-        unsafe {
-            addr_of_mut!((*this).migration).drop_in_place();
-            addr_of_mut!((*this).regions).drop_in_place();
-            addr_of_mut!((*this).dma_log).drop_in_place();
-        }
+        // SAFETY: `release` is called once, after the last user, and `init` made the field valid.
+        unsafe { addr_of_mut!((*device.cast::<Self>()).own).drop_in_place() };
     }
 
-    /// The migration state, if the device is migratable.
-    pub(super) fn migration(&self) -> Option<&StateLock<D::Migration>> {
-        self.migration.as_deref()
+    /// The migration state, if the device can be migrated.
+    pub(super) fn migration(&self) -> Option<&Arc<StateLock<D::Migration>>> {
+        self.own.as_ref()?.migration.as_ref()
     }
 
     /// What the driver emulates, if anything.
     pub(super) fn regions(&self) -> Option<&D::Regions> {
-        self.regions.as_deref()
+        self.own.as_ref()?.regions.as_deref()
     }
 
     /// The DMA log, if the device has one.
     pub(super) fn dma_log(&self) -> Option<&D::DmaLog> {
-        self.dma_log.as_deref()
+        self.own.as_ref()?.dma_log.as_deref()
+    }
+
+    /// The device, for the driver to use.
+    ///
+    /// # Safety
+    ///
+    /// It must be enabled until the result is dropped.
+    pub(super) unsafe fn as_open(&self) -> OpenDevice {
+        // SAFETY: A device that is enabled is valid, and this one is by the requirement of this
+        // function.
+        unsafe { OpenDevice::new(&self.core) }
     }
 
     /// The part that VFIO owns.

@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! DMA logging: what a driver implements, and the vtable through which VFIO calls
-//! it.
+//! DMA logging: what a driver implements.
 //!
 //! A log is independent of the migration state and of resets of the device: it is
 //! about memory. It begins with `VFIO_DEVICE_FEATURE_DMA_LOGGING_START` and ends
 //! with `STOP`, or when the device is closed.
 
 use super::{
-    device::Device,
-    domain::{
-        Attachment,
-        Bitmap, //
-    },
-    driver::Driver,
-    ops::{
-        to_errno,
-        Ops, //
-    }, //
-};
-use crate::{
-    abi,
-    logic::span::Span, //
+    attachment::Attachment,
+    bitmap::Bitmap,
+    span::Span, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -29,12 +17,32 @@ use kernel::{
     prelude::*, //
 };
 
+/// How userspace reaches a device that it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// By a container of VFIO's own, of type1 or without IOMMU.
+    Vfio,
+    /// By iommufd in the place of such a container. Userspace sees no difference,
+    /// and has no page tables to ask for dirty bits.
+    Emulated,
+    /// By iommufd.
+    Iommufd,
+}
+
 /// DMA logging of one device.
 ///
 /// The methods may be called in parallel. User memory may be accessed, and is
 /// when a [`Bitmap`] is written to, so no lock may be held that a page fault
 /// takes: above all not VFIO's `memory_lock`, under which resets are reported.
 pub(crate) trait DmaLog: Send + Sync + 'static {
+    /// The device is being opened. Gives whether it has DMA logging this time; if
+    /// not, no other method but [`attached`](Self::attached) and
+    /// [`detached`](Self::detached) is called until it is opened anew.
+    ///
+    /// May be called again with another `container`, before userspace has the
+    /// device.
+    fn opened(&self, container: Container) -> bool;
+
     /// Starts to log writes to `ranges`, which do not overlap, in pages of
     /// `page_size` if possible. Gives the size of the pages it will be.
     ///
@@ -54,8 +62,9 @@ pub(crate) trait DmaLog: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// EINVAL if there is no log. After any error userspace takes all memory as
-    /// written.
+    /// EINVAL if there is no log, EFAULT if the bitmap cannot be written. After any
+    /// error userspace takes all memory as written, or asks again: nothing that was
+    /// not delivered may be forgotten.
     fn read_and_clear(&self, at: &Attachment<'_>, window: Span, bitmap: &mut Bitmap<'_>) -> Result;
 
     /// The device was attached to an address space, maybe in place of another.
@@ -66,13 +75,13 @@ pub(crate) trait DmaLog: Send + Sync + 'static {
 }
 
 /// For drivers whose devices have no [`DmaLog`]: there are no values of it.
-#[allow(
-    dead_code,
-    reason = "which drivers there are is not this module's concern"
-)]
 pub(crate) enum NoDmaLog {}
 
 impl DmaLog for NoDmaLog {
+    fn opened(&self, _: Container) -> bool {
+        match *self {}
+    }
+
     fn start(&self, _: &Attachment<'_>, _: Ranges<'_>, _: u64) -> Result<u64> {
         match *self {}
     }
@@ -110,7 +119,7 @@ impl Ranges<'_> {
     ///
     /// `tree` must be an interval tree that exists, unchanged, as long as the
     /// result is used.
-    unsafe fn new(tree: *mut bindings::rb_root_cached) -> Self {
+    pub(super) unsafe fn new(tree: *mut bindings::rb_root_cached) -> Self {
         // SAFETY: By the requirement of this function.
         // INVARIANT: The first node of the tree, or null.
         let next = unsafe { bindings::interval_tree_iter_first(tree, 0, c_ulong::MAX) };
@@ -138,103 +147,5 @@ impl Iterator for Ranges<'_> {
         // address 0, is all there is; which no length can be.
         let range = Span::new(first as u64, last as u64);
         Some(range.filter(|&range| range != Span::ALL).ok_or(EINVAL))
-    }
-}
-
-impl<D: Driver> Ops<D> {
-    /// DMA logging operations, for devices with a [`DmaLog`].
-    pub(super) const LOG: abi::vfio_log_ops = abi::vfio_log_ops {
-        log_start: Some(start::<D>),
-        log_stop: Some(stop::<D>),
-        log_read_and_clear: Some(read_and_clear::<D>),
-    };
-}
-
-/// # Safety
-///
-/// `device` must be an open device of `D`, `ranges` an interval tree, and `page_size` valid for
-/// reads and writes.
-unsafe extern "C" fn start<D: Driver>(
-    device: *mut abi::vfio_device,
-    ranges: *mut bindings::rb_root_cached,
-    _count: u32,
-    page_size: *mut u64,
-) -> c_int {
-    // SAFETY: An open device is registered, and stays open over a call on its file.
-    let (this, at) = unsafe { (Device::<D>::from_vfio(device), Attachment::new(device)) };
-    // SAFETY: By the requirements of this function.
-    let (ranges, wanted) = unsafe { (Ranges::new(ranges), *page_size) };
-    let started = this
-        .dma_log()
-        .ok_or(ENOTTY)
-        .and_then(|log| log.start(&at, ranges, wanted));
-    to_errno(started.map(|size| {
-        // SAFETY: By the requirements of this function.
-        unsafe { page_size.write(size) }
-    }))
-}
-
-/// # Safety
-///
-/// `device` must be an open device of `D`.
-unsafe extern "C" fn stop<D: Driver>(device: *mut abi::vfio_device) -> c_int {
-    // SAFETY: An open device is registered.
-    let this = unsafe { Device::<D>::from_vfio(device) };
-    to_errno(this.dma_log().ok_or(ENOTTY).and_then(DmaLog::stop))
-}
-
-/// # Safety
-///
-/// `device` must be an open device of `D`, and `bitmap` valid and used by nobody else.
-unsafe extern "C" fn read_and_clear<D: Driver>(
-    device: *mut abi::vfio_device,
-    iova: c_ulong,
-    length: c_ulong,
-    bitmap: *mut abi::iova_bitmap,
-) -> c_int {
-    // SAFETY: An open device is registered, and stays open over a call on its file.
-    let (this, at) = unsafe { (Device::<D>::from_vfio(device), Attachment::new(device)) };
-    // SAFETY: By the requirements of this function.
-    let mut bitmap = unsafe { Bitmap::from_raw(bitmap) };
-    let window = Span::with_length(iova as u64, length as u64).ok_or(EINVAL);
-    to_errno(window.and_then(|window| {
-        this.dma_log()
-            .ok_or(ENOTTY)?
-            .read_and_clear(&at, window, &mut bitmap)
-    }))
-}
-
-/// # Safety
-///
-/// `device` must be an open device of `D`, bound to an iommufd, and `page_table` valid for reads
-/// and writes.
-#[cfg(CONFIG_IOMMUFD)]
-pub(super) unsafe extern "C" fn attach<D: Driver>(
-    device: *mut abi::vfio_device,
-    page_table: *mut u32,
-) -> c_int {
-    // SAFETY: By the requirements of this function.
-    let ret = unsafe { abi::vfio_iommufd_physical_attach_ioas(device, page_table) };
-    if ret == 0 {
-        // SAFETY: An open device is registered, and stays open over this call.
-        let (this, at) = unsafe { (Device::<D>::from_vfio(device), Attachment::new(device)) };
-        if let Some(log) = this.dma_log() {
-            log.attached(&at);
-        }
-    }
-    ret
-}
-
-/// # Safety
-///
-/// `device` must be an open device of `D`, bound to an iommufd.
-#[cfg(CONFIG_IOMMUFD)]
-pub(super) unsafe extern "C" fn detach<D: Driver>(device: *mut abi::vfio_device) {
-    // SAFETY: An open device is registered.
-    let this = unsafe { Device::<D>::from_vfio(device) };
-    // SAFETY: By the requirements of this function.
-    unsafe { abi::vfio_iommufd_physical_detach_ioas(device) };
-    if let Some(log) = this.dma_log() {
-        log.detached();
     }
 }

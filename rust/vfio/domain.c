@@ -20,13 +20,13 @@
  */
 #include <linux/iommu.h>
 #include <linux/iova_bitmap.h>
+#include <linux/printk.h>
 #include <linux/vfio.h>
 
 #include "domain.h"
+#include "iommufd_source.h"
 
-#if IS_ENABLED(CONFIG_IOMMUFD) && IS_ENABLED(CONFIG_IOMMUFD_DRIVER) && \
-	__has_include("io_pagetable.h") && \
-	__has_include(<generated/utsversion.h>)
+#ifdef VVP_IOMMUFD_SOURCE
 #include <generated/utsrelease.h>
 #include <generated/utsversion.h>
 #include <linux/string.h>
@@ -187,6 +187,7 @@ int vvp_domain_take_page(struct vvp_domain *domain, unsigned long iova,
 
 bool vvp_domain_readable(void)
 {
+	pr_info_once("virtio_vfio_pci_rs: built without the kernel's source: the IOMMU's dirty bits are not read\n");
 	return false;
 }
 

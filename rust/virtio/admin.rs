@@ -15,6 +15,7 @@ use core::ptr;
 use kernel::{
     bindings,
     device::Core,
+    devres,
     new_mutex,
     pci,
     prelude::*,
@@ -57,26 +58,45 @@ pub(crate) fn device_type(pdev: &pci::Device) -> Option<u16> {
 
 /// A virtual function as a member of its PF's SR-IOV group.
 ///
-/// # Invariants
-///
-/// `pdev` is bound to our driver whenever a command is given: a member is used
-/// by the device's migration and its streams, which are gone before the device
-/// is unbound, and by the calls of its open file, which keep it bound. That keeps
+/// Commands can be given only while the function is bound to this driver. That keeps
 /// the PF's driver bound, too: it disables SR-IOV, which unbinds the virtual
 /// functions, before it goes.
 #[pin_data]
 pub(crate) struct Member {
     pdev: ARef<pci::Device>,
-    /// The PF's driver wants the commands for one device serialised.
+    physfn: usize,
+    /// `None` from the unbinding on. Also serialises the commands of one member, as the PF's
+    /// driver wants it. A function with legacy registers has another member for those: its
+    /// commands are of another kind, and share no state with these.
     #[pin]
-    command: Mutex<()>,
+    bound: Mutex<Option<Bound>>,
     observer: Arc<Observer>,
+}
+
+/// The right to give commands for a function.
+///
+/// # Invariants
+///
+/// The function is bound to this driver as long as this exists.
+struct Bound(*mut bindings::pci_dev);
+
+// SAFETY: Nothing in there belongs to a thread.
+unsafe impl Send for Bound {}
+
+/// Takes the right away; dropped by the driver core at the unbinding.
+struct Unbinding(Arc<Member>);
+
+impl Drop for Unbinding {
+    fn drop(&mut self) {
+        // Waits for a command under way.
+        *self.0.bound.lock() = None;
+    }
 }
 
 impl Member {
     /// Whether `pdev` is a virtual function whose PF has a driver and device
     /// parts commands.
-    pub(crate) fn is_one(pdev: &pci::Device<Core<'_>>) -> bool {
+    pub(crate) fn has_device_parts(pdev: &pci::Device<Core<'_>>) -> bool {
         // SAFETY: The device is valid and, in the `Core` context, cannot go away meanwhile.
         unsafe { abi::virtio_pci_admin_has_dev_parts(as_raw(pdev)) }
     }
@@ -85,31 +105,32 @@ impl Member {
     /// legacy registers.
     #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
     pub(crate) fn has_legacy_io(pdev: &pci::Device<Core<'_>>) -> bool {
-        // SAFETY: As in `is_one`.
+        // SAFETY: As in `has_device_parts`.
         unsafe { abi::virtio_pci_admin_has_legacy_io(as_raw(pdev)) }
     }
 
-    /// The member that `pdev` is, see [`is_one`](Self::is_one) and
+    /// The member that `pdev` is, see [`has_device_parts`](Self::has_device_parts) and
     /// [`has_legacy_io`](Self::has_legacy_io).
     ///
     /// # Errors
     ///
     /// ENOMEM.
     pub(crate) fn new(pdev: &pci::Device<Core<'_>>, observer: Arc<Observer>) -> Result<Arc<Self>> {
-        // INVARIANT: The caller is binding the device.
-        Arc::pin_init(
+        let raw = as_raw(pdev);
+        let member = Arc::pin_init(
             pin_init!(Self {
                 pdev: pdev.into(),
-                command <- new_mutex!((), "virtio_admin_command"),
+                // SAFETY: The device is valid.
+                physfn: unsafe { abi::vvp_pci_physfn(raw) }.addr(),
+                // INVARIANT: In the `Core` context of its probe the device is bound, and
+                // `Unbinding` takes this away before it no longer is.
+                bound <- new_mutex!(Some(Bound(raw)), "virtio_admin_command"),
                 observer,
             }),
             GFP_KERNEL,
-        )
-    }
-
-    /// The device, for messages.
-    pub(crate) fn device(&self) -> &pci::Device {
-        &self.pdev
+        )?;
+        devres::register(pdev.as_ref(), Unbinding(member.clone()), GFP_KERNEL)?;
+        Ok(member)
     }
 
     /// Virtio device type, see [`device_type`].
@@ -142,17 +163,20 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// What the device or the PF's driver answers, see [`admin_status::errno`].
+    /// What the device or the PF's driver answers, see [`admin_status::errno`];
+    /// ENODEV if the device is no longer bound.
     pub(super) fn try_execute(
         &self,
         opcode: u16,
         mut command: impl FnMut(*mut bindings::pci_dev) -> c_int,
     ) -> Result {
-        let _serialised = self.command.lock();
+        let bound = self.bound.lock();
+        // By its invariant what `command` is given is bound.
+        let pdev = bound.as_ref().ok_or(ENODEV)?.0;
         let mut attempt = 0;
         loop {
             let start = Instant::<Monotonic>::now();
-            let errno = admin_status::errno(command(as_raw(&self.pdev)));
+            let errno = admin_status::errno(command(pdev));
             self.observer.command(opcode, errno, start.elapsed());
             if errno == 0 {
                 return Ok(());
@@ -170,7 +194,7 @@ impl Member {
     /// mode that it has is no error.
     pub(crate) fn set_stopped(&self, stopped: bool) -> Result {
         let flags = u8::from(stopped) << abi::VIRTIO_ADMIN_CMD_DEV_MODE_F_STOPPED;
-        // SAFETY: By the type invariant.
+        // SAFETY: `execute` gives a device that is bound.
         self.execute(admin_command::DEV_MODE_SET, |pdev| unsafe {
             abi::virtio_pci_admin_mode_set(pdev, flags)
         })
@@ -178,8 +202,7 @@ impl Member {
 
     /// What tells its PF from others.
     pub(super) fn physfn(&self) -> usize {
-        // SAFETY: By the type invariant the device is a bound virtual function.
-        unsafe { abi::vvp_pci_physfn(as_raw(&self.pdev)) }.addr()
+        self.physfn
     }
 }
 

@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for device parts that the device can read and write.
+//! Device parts as they arrive, for the device to read.
 
-use crate::{
-    abi,
-    logic::pieces::{
-        self,
-        Choice, //
-    }, //
+use super::{
+    piece::{
+        Contents,
+        Piece, //
+    },
+    scatter_list::ScatterList, //
+};
+use crate::logic::pieces;
+use core::ops::{
+    Deref,
+    DerefMut,
+    Range, //
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     bindings,
     prelude::*, //
 };
 
-/// Bytes in a list of physically contiguous, initially zeroed pieces.
-///
-/// Pieces, not one allocation, since a context may have many megabytes; and few
-/// large ones rather than pages, see [`logic::pieces`](pieces).
+/// Bytes in a growing list of physically contiguous pieces.
 ///
 /// # Invariants
 ///
 /// `len` is at most the sum of the pieces' lengths; all pieces but the last are
 /// full of data.
 pub(crate) struct Buffer {
-    pieces: KVec<KVec<u8>>,
+    pieces: KVec<Piece>,
     len: usize,
+    /// Pieces of before, the first at the end: allocating and freeing them takes time.
+    unused: KVec<Piece>,
 }
 
 impl Buffer {
@@ -36,104 +40,63 @@ impl Buffer {
         Self {
             pieces: KVec::new(),
             len: 0,
+            unused: KVec::new(),
         }
-    }
-
-    /// A buffer of `len` zero bytes.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM, or EFBIG if one command cannot have as much.
-    pub(crate) fn zeroed(len: usize) -> Result<Self> {
-        let mut buffer = Self::new();
-        let mut left = len;
-        while left > 0 {
-            let choice = pieces::next(buffer.pieces.len(), left).ok_or(EFBIG)?;
-            left -= buffer.add_piece(choice)?;
-        }
-        // INVARIANT: The pieces' lengths sum up to `len`.
-        buffer.len = len;
-        Ok(buffer)
-    }
-
-    /// Adds a piece; gives its length. Larger sizes than the least are a wish,
-    /// which memory may be too fragmented to grant.
-    fn add_piece(&mut self, choice: Choice) -> Result<usize> {
-        let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
-        let mut size = choice.wanted;
-        let piece = loop {
-            match KVec::zeroed(size, flags) {
-                Ok(piece) => break piece,
-                // From a power of two to the next, but for the last piece of a buffer.
-                Err(_) if size > choice.least => {
-                    size = (size.next_power_of_two() / 2).max(choice.least);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        };
-        self.pieces.push(piece, GFP_KERNEL_ACCOUNT)?;
-        Ok(size)
     }
 
     fn capacity(&self) -> usize {
-        self.pieces.iter().map(KVec::len).sum()
+        self.pieces.iter().map(|piece| piece.len()).sum()
     }
 
-    /// Number of bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Makes the buffer empty; it keeps its first piece.
+    /// Makes the buffer empty; it keeps its memory.
     pub(crate) fn clear(&mut self) {
-        self.pieces.truncate(1);
-        // INVARIANT: An empty buffer is within any pieces.
+        // INVARIANT: An empty buffer is within any pieces, and of none.
         self.len = 0;
+        while let Some(piece) = self.pieces.pop() {
+            // One for which there is no room goes.
+            let _ = self.unused.push(piece, GFP_KERNEL_ACCOUNT);
+        }
     }
 
-    /// Shortens the buffer to `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-        let mut before = 0;
-        self.pieces.retain(|piece| {
-            let keep = before < self.len;
-            before += piece.len();
-            keep
-        });
-        // INVARIANT: The pieces kept hold `len` bytes, all but the last full.
-    }
-
-    /// Appends `bytes`, the first of `announced` bytes that may come. Memory
-    /// doubles with what arrives, piece by piece, so that what is allocated stays
-    /// in proportion to it.
+    /// Lends a place behind the bytes that are there, for the first of `announced` bytes, not
+    /// zero, that may come. Memory doubles with what arrives, piece by piece, so that what is
+    /// allocated stays in proportion to the most that there was. [`put`](Self::put) takes it
+    /// back, before anything else is done with the buffer.
     ///
     /// # Errors
     ///
-    /// ENOMEM, or EFBIG if one command cannot have what was announced; some of the
-    /// bytes may have been appended.
-    pub(crate) fn extend(&mut self, mut bytes: &[u8], announced: usize) -> Result {
-        let end = self.len.saturating_add(announced.max(bytes.len()));
-        while !bytes.is_empty() {
-            if self.len == self.capacity() {
-                let choice = pieces::next_growing(self.pieces.len(), self.len, end - self.len);
-                self.add_piece(choice.ok_or(EFBIG)?)?;
-            }
-            let used = self.len - self.before_last();
-            let piece = self.pieces.last_mut().ok_or(EINVAL)?;
-            let space = piece.get_mut(used..).ok_or(EINVAL)?;
-            let count = space.len().min(bytes.len());
-            let (head, rest) = bytes.split_at(count);
-            space[..count].copy_from_slice(head);
-            // INVARIANT: `count` bytes of the last piece were free.
-            self.len += count;
-            bytes = rest;
+    /// ENOMEM, or EFBIG if one command cannot have what was announced; the buffer is as before.
+    pub(crate) fn lend(&mut self, announced: usize) -> Result<Lent> {
+        if self.len == self.capacity() {
+            let choice = pieces::next_growing(self.pieces.len(), self.len, announced);
+            let choice = choice.ok_or(EFBIG)?;
+            let piece = match self.unused.pop() {
+                Some(piece) if piece.len() >= choice.least => piece,
+                _ => Piece::choose(choice, Contents::Any, false)?,
+            };
+            self.pieces.push(piece, GFP_KERNEL_ACCOUNT)?;
         }
-        Ok(())
+        let last = self.pieces.pop().ok_or(EINVAL)?;
+        let used = self.len - self.capacity();
+        Ok(Lent {
+            place: used..last.len().min(used.saturating_add(announced)),
+            piece: last,
+        })
     }
 
-    /// Sum of the lengths of all pieces but the last.
-    fn before_last(&self) -> usize {
-        self.capacity() - self.pieces.last().map_or(0, KVec::len)
+    /// Takes back what was lent, of which `count` bytes are filled now.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if it is no place of this buffer's, or has less bytes; ENOMEM.
+    pub(crate) fn put(&mut self, lent: Lent, count: usize) -> Result {
+        if self.capacity() + lent.place.start != self.len || count > lent.len() {
+            return Err(EINVAL);
+        }
+        self.pieces.push(lent.piece, GFP_KERNEL_ACCOUNT)?;
+        // INVARIANT: `count` bytes of the last piece were free.
+        self.len += count;
+        Ok(())
     }
 
     /// The bytes, in pieces.
@@ -144,26 +107,6 @@ impl Buffer {
             left -= count;
             piece.get(..count).filter(|bytes| !bytes.is_empty())
         })
-    }
-
-    /// Runs `command` with the scatter list of the whole buffer, for the device
-    /// to write to.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM, or what `command` gives.
-    pub(super) fn with_writable<R>(
-        &mut self,
-        command: impl FnOnce(*mut bindings::scatterlist) -> Result<R>,
-    ) -> Result<R> {
-        let mut list = ScatterList::with_capacity(self.pieces.len())?;
-        let mut left = self.len;
-        for piece in &mut self.pieces {
-            let count = piece.len().min(left);
-            left -= count;
-            list.add(piece.as_mut_ptr(), count)?;
-        }
-        list.finish(command)
     }
 
     /// Runs `command` with the scatter list of `prefix` and the buffer, for the
@@ -180,61 +123,32 @@ impl Buffer {
         // In an allocation of its own, as the device wants it.
         let prefix = KBox::new(prefix, GFP_KERNEL_ACCOUNT)?;
         let mut list = ScatterList::with_capacity(self.pieces.len() + 1)?;
-        list.add(prefix.as_ptr().cast_mut(), prefix.len())?;
+        // SAFETY: A small kmalloc allocation, which outlives the list.
+        unsafe { list.add(prefix.as_ptr().cast_mut(), prefix.len())? };
         for piece in self.pieces() {
-            list.add(piece.as_ptr().cast_mut(), piece.len())?;
+            // SAFETY: Of a piece, which is physically contiguous, in the linear map, and borrowed.
+            unsafe { list.add(piece.as_ptr().cast_mut(), piece.len())? };
         }
         list.finish(command)
     }
 }
 
-/// Scatter list under construction.
-struct ScatterList {
-    entries: KVec<bindings::scatterlist>,
+/// A place in a [`Buffer`], in what is free of its last piece.
+pub(crate) struct Lent {
+    piece: Piece,
+    place: Range<usize>,
 }
 
-impl ScatterList {
-    /// A list without entries, of which there will be `count`.
-    fn with_capacity(count: usize) -> Result<Self> {
-        let entries = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
-        Ok(Self { entries })
-    }
+impl Deref for Lent {
+    type Target = [u8];
 
-    /// Adds `len` bytes, if not zero, that lie in one kmalloc allocation. Nothing is
-    /// read or written here: that is up to whom `finish` gives the list.
-    fn add(&mut self, bytes: *mut u8, len: usize) -> Result {
-        if len == 0 {
-            return Ok(());
-        }
-        let mut entry = pin_init::zeroed::<bindings::scatterlist>();
-        // Initialised as a table of one, the entry ends the list; `finish` moves the end.
-        // SAFETY: `entry` is valid for writes, and kmalloc memory is physically contiguous and in
-        // the linear map, as `sg_set_buf` wants it.
-        unsafe {
-            bindings::sg_init_table(&mut entry, 1);
-            abi::vvp_sg_set_buf(&mut entry, bytes.cast(), u32::try_from(len)?);
-        }
-        self.entries.push(entry, GFP_KERNEL_ACCOUNT)?;
-        Ok(())
+    fn deref(&self) -> &[u8] {
+        self.piece.get(self.place.clone()).unwrap_or_default()
     }
+}
 
-    /// Runs `command` with the list.
-    ///
-    /// # Errors
-    ///
-    /// EINVAL if the list is empty, or what `command` gives.
-    fn finish<R>(
-        mut self,
-        command: impl FnOnce(*mut bindings::scatterlist) -> Result<R>,
-    ) -> Result<R> {
-        let count = self.entries.len();
-        if count == 0 {
-            return Err(EINVAL);
-        }
-        for entry in self.entries.iter_mut().take(count - 1) {
-            // SAFETY: `entry` is an initialised entry with another behind it.
-            unsafe { abi::vvp_sg_unmark_end(entry) };
-        }
-        command(self.entries.as_mut_ptr())
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.piece.get_mut(self.place.clone()).unwrap_or_default()
     }
 }

@@ -38,9 +38,9 @@ type Command = (
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// Number of the BAR, 1 to 5.
-    pub(crate) bar: u8,
+    pub(crate) bar: u32,
     /// Offset in it, aligned to 16 bits.
-    pub(crate) offset: u64,
+    pub(crate) offset: usize,
 }
 
 /// The legacy registers of a virtual function.
@@ -181,7 +181,7 @@ impl LegacyIo {
         let len = u8::try_from(len)?;
         // What a guest asks for in vain is no failure of the driver's to be kept.
         self.member.try_execute(opcode, |pdev| {
-            // SAFETY: `execute` gives a device that is bound, by the invariant of `Member`. The
+            // SAFETY: `try_execute` gives a device that is bound. The
             // buffer is in kmalloc memory and has at least `len` bytes, which the device, or the
             // PF's driver on its behalf, reads or writes before the function returns.
             unsafe { command(pdev, offset, len, bounce.as_mut_ptr()) }
@@ -197,7 +197,7 @@ impl LegacyIo {
 fn notify_place(member: &Member, pdev: &pci::Device<Core<'_>>) -> Result<Place> {
     let (mut bar, mut offset) = (0, 0);
     member.try_execute(admin_command::LEGACY_NOTIFY_INFO, |raw| {
-        // SAFETY: `execute` gives a device that is bound; the two are valid for writes.
+        // SAFETY: `try_execute` gives a device that is bound; the two are valid for writes.
         unsafe {
             abi::virtio_pci_admin_legacy_io_notify_info(
                 raw,
@@ -211,5 +211,8 @@ fn notify_place(member: &Member, pdev: &pci::Device<Core<'_>>) -> Result<Place> 
     if !legacy::notify_place_is_valid(bar, offset, bar_len) {
         return Err(EINVAL);
     }
-    Ok(Place { bar, offset })
+    Ok(Place {
+        bar: bar.into(),
+        offset: usize::try_from(offset)?,
+    })
 }

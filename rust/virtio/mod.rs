@@ -11,25 +11,33 @@
 
 mod admin;
 mod buffer;
+mod context_memory;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 mod legacy;
 mod object;
 mod object_slot;
+mod piece;
+mod scatter_list;
 
 pub(crate) use admin::{
     device_type,
     Member,
     PCI_VENDOR_ID_VIRTIO, //
 };
-pub(crate) use buffer::Buffer;
+pub(crate) use buffer::{
+    Buffer,
+    Lent, //
+};
+pub(crate) use context_memory::ContextMemory;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 pub(crate) use legacy::LegacyIo;
 pub(crate) use object::{
     GetParts,
+    PartsRead,
     SetParts, //
 };
 pub(crate) use object_slot::{
     init,
-    Session,
-    SharedSlot, //
+    SharedSlot,
+    SlotUse, //
 };

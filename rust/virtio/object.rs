@@ -4,6 +4,7 @@
 
 use super::{
     Buffer,
+    ContextMemory,
     Member, //
 };
 use crate::{
@@ -17,11 +18,24 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        UniqueArc, //
+    }, //
 };
 
 /// The only resource object type that the device parts commands know.
 const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
+
+/// Bytes of room for device parts beyond what the device says they have at most. A result
+/// that does not fit is cut short, or refused, as the device pleases; one that leaves room
+/// was not.
+const SPARE_ROOM: usize = 4096;
+
+/// Bytes of memory with which parts are read that have `size` bytes at most.
+fn room_for(size: usize) -> usize {
+    size.saturating_add(SPARE_ROOM).min(pieces::MAX_LEN)
+}
 
 /// How often a device in operation is asked again whose context grew between the
 /// question how large it is and its reading.
@@ -66,7 +80,7 @@ impl Object {
         let operation = u8::try_from(operation)?;
         let mut id = 0;
         member.try_execute(admin_command::RESOURCE_OBJ_CREATE, |pdev| {
-            // SAFETY: By the invariant of `Member`; `id` is valid for a write.
+            // SAFETY: `try_execute` gives a device that is bound; `id` is valid for a write.
             unsafe { abi::virtio_pci_admin_obj_create(pdev, DEV_PARTS, operation, &mut id) }
         })?;
         // INVARIANT: The device has just created it.
@@ -95,7 +109,7 @@ impl Object {
     fn try_destroy(&mut self) -> Result {
         let opcode = admin_command::RESOURCE_OBJ_DESTROY;
         self.member.try_execute(opcode, |pdev| {
-            // SAFETY: By the invariant of `Member`.
+            // SAFETY: `try_execute` gives a device that is bound.
             unsafe { abi::virtio_pci_admin_obj_destroy(pdev, DEV_PARTS, self.id) }
         })?;
         // INVARIANT: It is gone.
@@ -141,7 +155,8 @@ impl GetParts<'_> {
     pub(crate) fn max_size(&self) -> Result<usize> {
         let mut size = 0;
         let opcode = admin_command::DEV_PARTS_METADATA_GET;
-        // SAFETY: By the invariants of `Member` and `Object`; `size` is valid for a write.
+        // SAFETY: `execute` gives a device that is bound, and by its invariant the object exists;
+        // `size` is valid for a write.
         self.0.member.execute(opcode, |pdev| unsafe {
             abi::virtio_pci_admin_dev_parts_metadata_get(
                 pdev,
@@ -162,41 +177,77 @@ impl GetParts<'_> {
         }
     }
 
-    /// All parts of the device.
+    /// Memory for parts that have `size` bytes at most, to have it at hand for
+    /// [`read`](Self::read), which allocates some otherwise; `None` if it is not easy to have.
+    pub(crate) fn spare_memory(size: usize) -> Option<UniqueArc<ContextMemory>> {
+        let memory = ContextMemory::new(room_for(size), true).ok()?;
+        UniqueArc::new(memory, GFP_KERNEL_ACCOUNT).ok()
+    }
+
+    /// Whether `memory` is as much as [`spare_memory`](Self::spare_memory) for `size` bytes.
+    pub(crate) fn is_spare(memory: &ContextMemory, size: usize) -> bool {
+        memory.len() == room_for(size)
+    }
+
+    /// All parts of the device, of which it has said that they have `known` bytes at
+    /// most; `None` to ask it first. If that is no longer true it is asked again.
+    /// `spare` is [memory](Self::spare_memory) for them, if there is any.
     ///
     /// # Errors
     ///
     /// ENOMEM, as [`max_size`](Self::max_size), or EINVAL if the device says it
     /// wrote nothing, or more than there was room for.
-    pub(crate) fn read(&self) -> Result<Buffer> {
-        let mut room = self.max_size()?;
+    pub(crate) fn read(
+        &self,
+        known: Option<usize>,
+        mut spare: Option<UniqueArc<ContextMemory>>,
+    ) -> Result<PartsRead> {
+        let mut size = match known {
+            Some(size) => size,
+            None => self.max_size()?,
+        };
         let mut attempt = 0;
         let error = loop {
-            match self.read_within(room) {
-                Err(error) if error == EINVAL && attempt < GROWTH_RETRIES => {
-                    attempt += 1;
-                    let grown = self.max_size()?;
-                    if grown <= room {
-                        break error;
-                    }
-                    room = grown;
+            let room = room_for(size);
+            let error = match self.read_within(room, spare.take()) {
+                Ok((memory, written)) if usize::try_from(written) != Ok(room) || room == size => {
+                    return self.found(memory, written, size);
                 }
-                Err(error) => break error,
-                Ok((parts, written)) => return self.shorten(parts, written),
+                // No room left: what came may be all, or the beginning.
+                Ok(_) => EINVAL,
+                Err(error) => error,
+            };
+            if error != EINVAL || attempt == GROWTH_RETRIES {
+                break error;
             }
+            attempt += 1;
+            let grown = self.max_size()?;
+            if grown <= size {
+                break error;
+            }
+            size = grown;
         };
         let opcode = admin_command::DEV_PARTS_GET;
         Err(self.observer().refuse(Cause::Command { opcode }, error))
     }
 
     /// The parts of the device, and how many bytes it says they have.
-    fn read_within(&self, room: usize) -> Result<(Buffer, u32)> {
-        let mut parts = Buffer::zeroed(room)?;
-        let written = parts.with_writable(|sg| {
+    fn read_within(
+        &self,
+        room: usize,
+        spare: Option<UniqueArc<ContextMemory>>,
+    ) -> Result<(UniqueArc<ContextMemory>, u32)> {
+        let mut memory = match spare.filter(|spare| spare.len() == room) {
+            Some(spare) => spare,
+            None => UniqueArc::new(ContextMemory::new(room, false)?, GFP_KERNEL_ACCOUNT)?,
+        };
+        let written = memory.with_writable(|sg| {
             let mut written = 0;
             let opcode = admin_command::DEV_PARTS_GET;
-            // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
-            // `parts` owns and nobody else refers to while this call has it borrowed.
+            // SAFETY: `try_execute` gives a device that is bound, and by its invariant the object
+            // exists. The list covers memory that is owned, and that nobody else refers to while
+            // this call has it borrowed; the function returns when the device does not write to
+            // it any more.
             self.0.member.try_execute(opcode, |pdev| unsafe {
                 abi::virtio_pci_admin_dev_parts_get(
                     pdev,
@@ -209,19 +260,37 @@ impl GetParts<'_> {
             })?;
             Ok(written)
         })?;
-        Ok((parts, written))
+        Ok((memory, written))
     }
 
-    fn shorten(&self, mut parts: Buffer, written: u32) -> Result<Buffer> {
-        let length = usize::try_from(written)?;
-        if length == 0 || length > parts.len() {
-            let room = parts.len();
+    fn found(
+        &self,
+        memory: UniqueArc<ContextMemory>,
+        written: u32,
+        max_size: usize,
+    ) -> Result<PartsRead> {
+        let len = usize::try_from(written)?;
+        if len == 0 || len > memory.len() {
+            let room = memory.len();
             let cause = Cause::Written { written, room };
             return Err(self.observer().refuse(cause, EINVAL));
         }
-        parts.truncate(length);
-        Ok(parts)
+        Ok(PartsRead {
+            memory,
+            len,
+            max_size,
+        })
     }
+}
+
+/// Parts that were read.
+pub(crate) struct PartsRead {
+    /// Where they are.
+    pub(crate) memory: UniqueArc<ContextMemory>,
+    /// Number of bytes, not zero, at its beginning.
+    pub(crate) len: usize,
+    /// The most bytes that the device has said it has.
+    pub(crate) max_size: usize,
 }
 
 /// Access to the parts of a stopped device, for writing.
@@ -229,7 +298,7 @@ pub(crate) struct SetParts<'a>(pub(super) &'a Object);
 
 impl SetParts<'_> {
     /// Sets the device's parts. What is not in `parts` stays as it is; if the
-    /// device refuses, everything does.
+    /// device refuses, everything does, and it is the caller who says so.
     ///
     /// # Errors
     ///
@@ -240,9 +309,11 @@ impl SetParts<'_> {
         header[..2].copy_from_slice(&DEV_PARTS.to_le_bytes());
         header[4..].copy_from_slice(&self.0.id.to_le_bytes());
         parts.with_readable(header, |sg| {
-            self.0.member.execute(admin_command::DEV_PARTS_SET, |pdev| {
-                // SAFETY: By the invariants of `Member` and `Object`. The list covers memory that
-                // is borrowed for this call; the device only reads it.
+            let opcode = admin_command::DEV_PARTS_SET;
+            self.0.member.try_execute(opcode, |pdev| {
+                // SAFETY: `try_execute` gives a device that is bound, and by its invariant the
+                // object exists. The list covers memory that is borrowed for this call; the device
+                // only reads it.
                 unsafe { abi::virtio_pci_admin_dev_parts_set(pdev, sg) }
             })
         })

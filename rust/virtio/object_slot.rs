@@ -11,6 +11,7 @@
 //! former owner creates another when it has something to do.
 
 use super::{
+    buffer::Buffer,
     object::{
         Object,
         Purpose, //
@@ -26,9 +27,16 @@ use crate::logic::{
 };
 use core::ops::Deref;
 use kernel::{
+    bindings,
+    impl_has_work,
     new_mutex,
+    new_work,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         global_lock,
         Arc,
         Mutex, //
@@ -36,6 +44,11 @@ use kernel::{
     time::{
         delay::fsleep,
         Delta, //
+    },
+    workqueue::{
+        self,
+        Work,
+        WorkItem, //
     }, //
 };
 
@@ -68,9 +81,31 @@ pub(crate) unsafe fn init() {
 pub(crate) struct ObjectSlot {
     member: Arc<Member>,
     physfn: usize,
+    /// A session has ended, and has left something.
+    left: Atomic<bool>,
+    /// Memory that it has left.
+    #[pin]
+    left_memory: Mutex<Option<Buffer>>,
+    #[pin]
+    release_left: Work<ObjectSlot>,
     /// Held while an object is used.
     #[pin]
     objects: Mutex<Objects>,
+}
+
+impl_has_work! {
+    impl HasWork<ObjectSlot> for ObjectSlot { self.release_left }
+}
+
+impl WorkItem for ObjectSlot {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        // Unless another session uses it by now.
+        if this.left.load(Relaxed) {
+            this.release();
+        }
+    }
 }
 
 /// What a function has of the PF's objects.
@@ -90,7 +125,10 @@ impl Objects {
     /// Takes an object for `purpose`, if there is one; others go.
     fn take(&mut self, purpose: Purpose) -> Option<Object> {
         let mut found = None;
-        for object in [self.kept.take(), self.refused.take()].into_iter().flatten() {
+        for object in [self.kept.take(), self.refused.take()]
+            .into_iter()
+            .flatten()
+        {
             if found.is_none() && object.purpose() == purpose {
                 found = Some(object);
             } else {
@@ -114,7 +152,10 @@ impl Objects {
     /// Destroys what there is. Says whether there is one object less.
     fn clear(&mut self) -> bool {
         let mut any = false;
-        for object in [self.refused.take(), self.kept.take()].into_iter().flatten() {
+        for object in [self.refused.take(), self.kept.take()]
+            .into_iter()
+            .flatten()
+        {
             any |= self.destroy(object);
         }
         any
@@ -228,8 +269,17 @@ impl ObjectSlot {
         }
     }
 
-    /// Destroys the object, once nobody uses it.
+    /// Frees the memory that a session has left.
+    fn free_memory(&self) {
+        let memory = self.left_memory.lock().take();
+        // Without the lock: there may be much of it.
+        drop(memory);
+    }
+
+    /// Destroys the object, once nobody uses it, and frees what was left.
     pub(crate) fn release(&self) {
+        self.left.store(false, Relaxed);
+        self.free_memory();
         // With the lock held: whoever was about to take it away has done so.
         self.objects.lock().clear();
     }
@@ -250,6 +300,9 @@ impl SharedSlot {
             pin_init!(ObjectSlot {
                 physfn: member.physfn(),
                 member: member.clone(),
+                left: Atomic::new(false),
+                left_memory <- new_mutex!(None, "virtio_left_memory"),
+                release_left <- new_work!("virtio_release_object"),
                 objects <- new_mutex!(
                     Objects {
                         kept: None,
@@ -264,9 +317,21 @@ impl SharedSlot {
         Ok(Self(slot))
     }
 
-    /// A session that uses the slot.
-    pub(crate) fn session(&self) -> Session {
-        Session(self.0.clone())
+    /// Releases what a session that has ended has left: soon, and while the caller goes on.
+    pub(crate) fn release_left(&self) {
+        if self.0.left.load(Relaxed) {
+            // If it is queued already, this will be gone, too.
+            let _ = workqueue::system_unbound().enqueue(self.0.clone());
+        }
+    }
+
+    /// A session uses the slot from now on, and what the last one left there.
+    pub(crate) fn begin_use(&self) -> SlotUse {
+        self.0.left.store(false, Relaxed);
+        SlotUse {
+            slot: self.0.clone(),
+            left: None,
+        }
     }
 }
 
@@ -280,7 +345,16 @@ impl Deref for SharedSlot {
 
 impl Drop for SharedSlot {
     fn drop(&mut self) {
-        SLOTS.lock().retain(|slot| !Arc::ptr_eq(slot, &self.0));
+        {
+            let mut slots = SLOTS.lock();
+            slots.retain(|slot| !Arc::ptr_eq(slot, &self.0));
+            if slots.is_empty() {
+                // What is static is not dropped: with the module its memory would be lost.
+                *slots = KVec::new();
+            }
+        }
+        // SAFETY: The work item is initialised and pinned with the slot.
+        unsafe { bindings::flush_work(Work::raw_get(&self.0.release_left)) };
         // Somebody may have found it before, and be at it.
         let mut objects = self.0.objects.lock();
         objects.clear();
@@ -289,19 +363,38 @@ impl Drop for SharedSlot {
     }
 }
 
-/// Use of a slot by a session; the object goes when this is dropped.
-pub(crate) struct Session(Arc<ObjectSlot>);
+/// Use of a slot by a session; the object goes when this is dropped, unless it is
+/// [left](Self::leave).
+pub(crate) struct SlotUse {
+    slot: Arc<ObjectSlot>,
+    left: Option<Buffer>,
+}
 
-impl Deref for Session {
-    type Target = ObjectSlot;
-
-    fn deref(&self) -> &ObjectSlot {
-        &self.0
+impl SlotUse {
+    /// The object is to stay when the session ends, and `memory` with it, until somebody
+    /// [takes care](SharedSlot::release_left) of them or needs the object: a round trip to the
+    /// device and the freeing of many pages come at a bad time.
+    pub(crate) fn leave(&mut self, memory: Buffer) {
+        self.left = Some(memory);
     }
 }
 
-impl Drop for Session {
+impl Deref for SlotUse {
+    type Target = ObjectSlot;
+
+    fn deref(&self) -> &ObjectSlot {
+        &self.slot
+    }
+}
+
+impl Drop for SlotUse {
     fn drop(&mut self) {
-        self.0.release();
+        match self.left.take() {
+            Some(memory) => {
+                *self.slot.left_memory.lock() = Some(memory);
+                self.slot.left.store(true, Relaxed);
+            }
+            None => self.slot.release(),
+        }
     }
 }

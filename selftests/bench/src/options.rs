@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::virtio::blk::{self, disk};
+use crate::virtio::choices::Choices;
 use crate::virtio::machine;
 
 /// Longest socket path that the kernel takes, without the final zero.
@@ -75,6 +76,22 @@ pub struct Options {
     #[arg(long, conflicts_with = "no_admin_vq")]
     pub lenient_parts: bool,
 
+    /// Verify the common configuration in device parts, and do not apply it
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub verify_common_cfg: bool,
+
+    /// Give device parts that are selected together with those that must precede them
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub get_predecessors: bool,
+
+    /// Let rings keep their positions when device parts are set that leave the queues as they are
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub private_ring_positions: bool,
+
+    /// Repeat no interrupt when a device resumes with parts that were set
+    #[arg(long, conflicts_with = "no_admin_vq")]
+    pub quiet_resume: bool,
+
     /// Make the virtual functions transitional: offer the administration
     /// commands by which a legacy driver can use them
     #[arg(long, conflicts_with = "no_admin_vq")]
@@ -83,6 +100,10 @@ pub struct Options {
     /// Do not offer mergeable receive buffers
     #[arg(long)]
     pub no_mrg_rxbuf: bool,
+
+    /// Let the switch learn the address of a function from its frames only
+    #[arg(long)]
+    pub no_mac_learning: bool,
 
     /// An IOMMU without accessed and dirty bits in its page tables
     #[arg(long)]
@@ -95,6 +116,10 @@ pub struct Options {
     /// Bytes of ballast in each function's device parts
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub extra_parts: usize,
+
+    /// Bytes of ballast in one part
+    #[arg(long, default_value_t = machine::EXTRA_PART_SIZE, value_name = "BYTES")]
+    pub extra_part_size: usize,
 
     /// Unix datagram socket for the host's port of the Ethernet switch
     #[arg(long, value_name = "PATH")]
@@ -147,13 +172,10 @@ impl Options {
             ));
         }
         self.check_device()?;
-        if self.extra_parts > machine::MAX_EXTRA_PARTS {
-            return Err(format!(
-                "--extra-parts {}: at most {}",
-                self.extra_parts,
-                machine::MAX_EXTRA_PARTS
-            ));
-        }
+        let (bytes, part_size) = (self.extra_parts, self.extra_part_size);
+        machine::Ballast::new(bytes, part_size).map_err(|error| {
+            format!("--extra-parts {bytes}, --extra-part-size {part_size}: {error}")
+        })?;
         if let Some(path) = &self.host_socket {
             let path_length = path.as_os_str().len();
             if path_length > MAX_SOCKET_PATH {
@@ -194,6 +216,7 @@ impl Options {
                     ("--queue-pairs", self.queue_pairs.is_some()),
                     ("--transitional", self.transitional),
                     ("--no-mrg-rxbuf", self.no_mrg_rxbuf),
+                    ("--no-mac-learning", self.no_mac_learning),
                     ("--host-socket", self.host_socket.is_some()),
                 ],
             ),
@@ -233,11 +256,23 @@ impl Options {
             long_admin_chains: self.long_admin_chains,
             objects: self.objects,
             lenient_parts: self.lenient_parts,
+            choices: self.choices(),
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             indirect: !self.no_indirect,
             extra_parts: self.extra_parts,
+            extra_part_size: self.extra_part_size,
             host_socket: self.host_socket.clone(),
+        }
+    }
+
+    fn choices(&self) -> Choices {
+        Choices {
+            verify_common_cfg: self.verify_common_cfg,
+            get_predecessors: self.get_predecessors,
+            private_ring_positions: self.private_ring_positions,
+            quiet_resume: self.quiet_resume,
+            no_mac_learning: self.no_mac_learning,
         }
     }
 

@@ -21,6 +21,10 @@ use serde_json::{Value, json};
 /// Name of the virtio-serial port.
 pub const PORT: &str = "bench.control";
 
+/// Opcodes of the admin commands that migrate a function: device mode, resource objects,
+/// device parts.
+pub const MIGRATION_OPCODES: [u16; 6] = [0x0a, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
+
 /// How long the bench may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -109,10 +113,18 @@ pub struct AdminState {
     pub commands: BTreeMap<String, u64>,
 }
 
+/// What kind of device the functions are where the standard leaves that open.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Choices {
+    /// Device parts of the common configuration are verified and not applied.
+    pub verify_common_cfg: bool,
+}
+
 /// Answer to `state`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
     pub functions: Vec<FunctionState>,
+    pub choices: Choices,
     pub iommu: IommuState,
     pub admin: AdminState,
 }
@@ -124,6 +136,11 @@ impl State {
             .iter()
             .find(|function| function.name == name)
             .with_context(|| format!("the bench has no function '{name}'"))
+    }
+
+    /// How many commands the bench has executed.
+    pub fn all_commands(&self) -> u64 {
+        self.admin.commands.values().sum()
     }
 
     /// How often the bench has executed `opcode`.
@@ -331,6 +348,23 @@ impl Control {
         self.request(&request).map(drop)
     }
 
+    /// Gives a function's context this much ballast, in parts of this size.
+    pub fn ballast(&mut self, function: &str, bytes: usize, part_size: usize) -> Result<()> {
+        let request = json!({
+            "cmd": "ballast",
+            "function": function,
+            "bytes": bytes,
+            "part_size": part_size,
+        });
+        self.request(&request).map(drop)
+    }
+
+    /// Changes a byte in each of so many parts of a function's ballast.
+    pub fn touch_ballast(&mut self, function: &str, parts: usize) -> Result<()> {
+        let request = json!({"cmd": "touch-ballast", "function": function, "parts": parts});
+        self.request(&request).map(drop)
+    }
+
     /// Makes block requests take this long from now on.
     pub fn slow_disk(&mut self, delay_ms: u64) -> Result<()> {
         self.request(&json!({"cmd": "slow-disk", "delay_ms": delay_ms}))
@@ -441,6 +475,20 @@ mod tests {
     }
 
     #[test]
+    fn requests_about_ballast() {
+        let mut control = bench(vec![r#"{"ok":false,"error":"no"}"#.into(); 2]);
+        let refused = |request: Value| format!("the bench refused {request}: no");
+        assert_eq!(
+            control.ballast("vf1", 1000, 64).unwrap_err().to_string(),
+            refused(json!({"cmd": "ballast", "function": "vf1", "bytes": 1000, "part_size": 64}))
+        );
+        assert_eq!(
+            control.touch_ballast("vf2", 7).unwrap_err().to_string(),
+            refused(json!({"cmd": "touch-ballast", "function": "vf2", "parts": 7}))
+        );
+    }
+
+    #[test]
     fn long_answers_arrive_whole() {
         let hex = "ab".repeat(300_000);
         let mut control = bench(vec![format!(r#"{{"ok":true,"parts":"{hex}"}}"#)]);
@@ -454,6 +502,7 @@ mod tests {
                 "enabled":true,"mac":"52:54:00:00:00:01","queues":[{"index":0,"size":256,"enabled":true,"vector":1,
                 "desc":"0x1000","driver":"0x2000","device":"0x3000","next_avail":3,"next_used":2}],
                 "counters":{"tx_frames":7}}],
+                "choices":{"verify_common_cfg":true,"quiet_resume":false},
                 "iommu":{"enabled":true,"faults":1,"walks":2,"iotlb_hits":3,"dirty_bits_set":4,"commands":{}},
                 "admin":{"objects":[{"id":1,"type":0,"member":2}],"commands":{"0x10":5}}}"#
                 .replace('\n', ""),
@@ -464,6 +513,7 @@ mod tests {
             (vf.features, vf.queues[0].desc, vf.counters.tx_frames),
             (0x1_0000_0021, 0x1000, 7)
         );
+        assert!(state.choices.verify_common_cfg);
         assert_eq!(state.commands(0x10), 5);
         assert!(state.function("vf2").is_err());
     }

@@ -10,6 +10,7 @@ pub mod failslab;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;
+pub mod memcg;
 pub mod net;
 pub mod pci;
 pub mod sriov;

@@ -20,7 +20,12 @@ pub fn set_numvfs(pf: &Function, count: u32) -> Result<()> {
     pf.set_attribute("sriov_numvfs", &count.to_string())
 }
 
-/// Enables `count` virtual functions of a bench PF, none bound to a driver.
+/// Enables `count` virtual functions, none bound to a driver.
+pub fn bring_up(pf: &Function, count: u32) -> Result<Vec<Function>> {
+    without_probing(pf, || enable(pf, count))
+}
+
+/// The same on a bench PF.
 ///
 /// The bench's virtual functions are PCI functions of their own for QEMU, which
 /// maps a function's memory only where that function's own base address
@@ -28,26 +33,36 @@ pub fn set_numvfs(pf: &Function, count: u32) -> Result<()> {
 /// kernel expects it. Real hardware needs none of that.
 pub fn bring_up_bench(pf: &Function, count: u32) -> Result<Vec<Function>> {
     // Probing has to wait until the memory is there.
+    without_probing(pf, || {
+        let vfs = enable(pf, count)?;
+        for vf in &vfs {
+            map(vf)?;
+        }
+        Ok(vfs)
+    })
+}
+
+/// Has the kernel bind no driver to the functions that `enabling` makes.
+fn without_probing<T>(pf: &Function, enabling: impl FnOnce() -> Result<T>) -> Result<T> {
     pf.set_attribute("sriov_drivers_autoprobe", "0")?;
-    let enabled = enable_and_map(pf, count);
+    let enabled = enabling();
     pf.set_attribute("sriov_drivers_autoprobe", "1")?;
     enabled
 }
 
-fn enable_and_map(pf: &Function, count: u32) -> Result<Vec<Function>> {
+fn enable(pf: &Function, count: u32) -> Result<Vec<Function>> {
     set_numvfs(pf, count)?;
-    let vfs: Vec<Function> = (1..=count)
-        .map(|number| pf.virtfn(number))
-        .collect::<Result<_>>()?;
-    for vf in &vfs {
-        // A function of the bench has one BAR, of 64 bits.
-        let resources = vf.resources()?;
-        let mut bars = resources.iter().take(BARS).enumerate();
-        let (index, bar) = bars
-            .find(|(_, bar)| bar.start != 0)
-            .with_context(|| format!("{}: no BAR has an address", vf.address()))?;
-        vf.write_config(pci::BAR0 + 4 * index as u64, &bar.start.to_le_bytes())?;
-        vf.write_config(pci::COMMAND, &pci::COMMAND_MEMORY.to_le_bytes())?;
-    }
-    Ok(vfs)
+    (1..=count).map(|number| pf.virtfn(number)).collect()
+}
+
+/// Tells a function of the bench where its memory is.
+fn map(vf: &Function) -> Result<()> {
+    // It has one BAR, of 64 bits.
+    let resources = vf.resources()?;
+    let mut bars = resources.iter().take(BARS).enumerate();
+    let (index, bar) = bars
+        .find(|(_, bar)| bar.start != 0)
+        .with_context(|| format!("{}: no BAR has an address", vf.address()))?;
+    vf.write_config(pci::BAR0 + 4 * index as u64, &bar.start.to_le_bytes())?;
+    vf.write_config(pci::COMMAND, &pci::COMMAND_MEMORY.to_le_bytes())
 }

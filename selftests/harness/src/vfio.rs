@@ -7,10 +7,12 @@
 mod call;
 mod device;
 mod dirty;
+mod dma_buf;
 mod dma_log;
 mod mapping;
 mod migration;
 mod space;
+mod unwritable;
 
 pub use device::{
     BAR0, CONFIG, Device, FEATURE_HEADER, Info, Interrupts, IrqInfo, MSIX, REQUEST, Region,
@@ -20,3 +22,4 @@ pub use dma_log::Range;
 pub use mapping::{DmaBuffer, Mapping, PAGE, Plain};
 pub use migration::{DataFd, Flags, Precopy, State, errno_of};
 pub use space::{Access, Space};
+pub use unwritable::Unwritable;

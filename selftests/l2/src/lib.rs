@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Live migration of a real guest (L2) inside the host under test (L1).
 //!
-//! Two programs share this crate: `l2-guest` is all that runs in the guest,
+//! Three programs share this crate: `l2-guest` is all that runs in the guest,
 //! `l2-migrate` runs in L1, starts the guest under QEMU, plays its peer on the
-//! physical function, migrates it, and judges what came of it.
+//! physical function, migrates it, and judges what came of it; `l2-plain` does so
+//! without a migration, on a device that has none.
 
 pub mod control;
 pub mod files;

@@ -22,10 +22,14 @@ const STREAM_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between two datagrams.
 const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How soon a closed end leaves its port.
+const CLOSING: Duration = Duration::from_millis(200);
+
 /// One end of the traffic, shared by its threads.
 #[derive(Default)]
 pub struct Traffic {
     stopped: AtomicBool,
+    closed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -67,6 +71,9 @@ impl Traffic {
         let outgoing = socket
             .try_clone()
             .context("second handle of the datagrams")?;
+        socket
+            .set_read_timeout(Some(CLOSING))
+            .context("time limit of the datagrams")?;
         let sender = Arc::clone(self);
         thread::spawn(move || sender.send_probes(&outgoing));
         let receiver = Arc::clone(self);
@@ -77,6 +84,13 @@ impl Traffic {
     /// Stops sending. What is under way still arrives.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops, and soon leaves the port of the datagrams to others. For an end whose
+    /// other end is gone.
+    pub fn close(&self) {
+        self.stop();
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// What was seen so far.
@@ -148,8 +162,8 @@ impl Traffic {
 
     fn receive_probes(&self, socket: &UdpSocket) {
         let mut bytes = [0; PROBE_SIZE + 1];
-        loop {
-            // Errors here are reports about datagrams sent before.
+        while !self.closed.load(Ordering::Relaxed) {
+            // Errors here are silence, or reports about datagrams sent before.
             match socket.recv(&mut bytes) {
                 Ok(length) => self.lock().probe(&bytes[..length], Instant::now()),
                 Err(_) => thread::sleep(PROBE_INTERVAL),
@@ -238,6 +252,18 @@ mod tests {
         let sent = left.stats().probes.sent;
         wait_for(|| right.stats().probes.received >= sent);
         assert_eq!(right.stats().probes.duplicates, 0);
+    }
+
+    #[test]
+    fn a_closed_end_leaves_its_port() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.connect(address).unwrap();
+        let end = Traffic::new();
+        end.run_probes(socket).unwrap();
+        assert!(UdpSocket::bind(address).is_err());
+        end.close();
+        wait_for(|| UdpSocket::bind(address).is_ok());
     }
 
     #[test]

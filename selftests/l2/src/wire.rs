@@ -3,12 +3,25 @@
 
 use std::net::Ipv4Addr;
 
-/// The peer, on the physical function.
-pub const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
-/// The guest, on its virtual function.
-pub const GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
-/// Network prefix of both.
+/// Network prefix of all addresses.
 pub const PREFIX: u8 = 24;
+
+/// The peer, on the physical function, of function `index` of the guest.
+pub fn peer(index: usize) -> Ipv4Addr {
+    address(index, 1)
+}
+
+/// The guest, on its function `index`.
+pub fn guest(index: usize) -> Ipv4Addr {
+    address(index, 2)
+}
+
+/// Each function has a network of its own, so that no other can carry its traffic.
+fn address(index: usize, host: u8) -> Ipv4Addr {
+    // A guest has a few functions, not hundreds.
+    Ipv4Addr::new(192, 168, 77 + index as u8, host)
+}
+
 /// TCP port of the peer.
 pub const STREAM_PORT: u16 = 7001;
 /// UDP port of the peer.
@@ -80,6 +93,14 @@ fn payload(number: u64, index: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_are_in_different_networks() {
+        assert_eq!(guest(0), Ipv4Addr::new(192, 168, 77, 2));
+        assert_eq!(peer(0), Ipv4Addr::new(192, 168, 77, 1));
+        assert_ne!(guest(1).octets()[..3], guest(0).octets()[..3]);
+        assert_eq!(guest(1).octets()[..3], peer(1).octets()[..3]);
+    }
 
     #[test]
     fn round_trip() {

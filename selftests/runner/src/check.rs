@@ -19,6 +19,7 @@ use crate::interrupt;
 use crate::ktap;
 use crate::l1::{self, Job};
 use crate::libtest;
+use crate::nested;
 use crate::paths;
 use crate::progress::Progress;
 use crate::rundir::RunDir;
@@ -40,6 +41,8 @@ pub enum Stage {
     Modest,
     /// Migration on a device that has much of everything.
     Wide,
+    /// Migration on a device that decides otherwise where the standard lets it.
+    Other,
     /// Contexts of 64 MiB, without indirect descriptors.
     Large,
     /// The module on a PF without admin virtqueue.
@@ -50,22 +53,50 @@ pub enum Stage {
     Transitional,
     /// The module and the C driver on block functions.
     Blk,
+    /// The kernel's own VFIO selftests, on the module.
+    KernelSelftests,
     /// Live migration of a guest.
     Migration,
     /// The same with a guest that uses the legacy interface of transitional VFs.
     LegacyGuest,
     /// The same with a type1 container, where no dirty bits are.
     Type1,
-    /// The same without DMA logging: QEMU asks iommufd for dirty pages.
-    IommufdTracking,
+    /// The same with DMA logging of the device: QEMU asks it for dirty pages, not iommufd.
+    DmaLogging,
     /// The same with iommufd on an IOMMU that has no dirty bits.
     NoDirtyBits,
     /// The same with neither: QEMU takes all memory as dirty by itself.
     Untracked,
+    /// The first on a device that has much of everything.
+    L2Wide,
     /// Live migration of a guest with a file system on a block function.
     L2Blk,
+    /// A guest on a VF of QEMU's own, which cannot be migrated.
+    Plain,
     /// The first with an IOMMU that loses dirty bits: the check must notice.
     NegativeControl,
+    /// Live migration of a guest that has an IOMMU, of which the device has all memory.
+    VirtualIommu,
+    /// The same with an IOMMU of the host that loses dirty bits.
+    VirtualIommuControl,
+    /// A guest that moves to another function, back, and there again.
+    ThereAndBack,
+    /// A migration that is cancelled during pre-copy, and a second try.
+    CancelAndRetry,
+    /// A migration to a file, and out of it when the source is gone.
+    L2File,
+    /// A guest that is reset during pre-copy, and migrated when it is up again.
+    Reset,
+    /// A migration, and another guest on the function that was left.
+    NextGuest,
+    /// A guest whose driver takes the function on the target only.
+    DriverLater,
+    /// A guest with two functions.
+    TwoFunctions,
+    /// A migration in which the target says when the source may stop the guest.
+    SwitchoverAck,
+    /// A migration over several connections.
+    Multifd,
 }
 
 impl Stage {
@@ -81,7 +112,17 @@ impl Stage {
 
     /// Only `make check-all` runs it; a shorter stage of its kind is in `make check`.
     fn is_long(self) -> bool {
-        false
+        matches!(
+            self,
+            Stage::ThereAndBack
+                | Stage::L2File
+                | Stage::Reset
+                | Stage::NextGuest
+                | Stage::DriverLater
+                | Stage::TwoFunctions
+                | Stage::SwitchoverAck
+                | Stage::Multifd
+        )
     }
 }
 
@@ -93,25 +134,65 @@ impl fmt::Display for Stage {
             Stage::L1 => "L1 selftests",
             Stage::Modest => "L1 modest device",
             Stage::Wide => "L1 wide device",
+            Stage::Other => "L1 other kinds of device",
             Stage::Large => "L1 large contexts",
             Stage::NoAdmin => "L1 without admin queue",
             Stage::Sample => "L1 sample driver",
             Stage::Transitional => "L1 transitional VFs",
             Stage::Blk => "L1 block functions",
+            Stage::KernelSelftests => "L1 kernel's selftests",
             Stage::Migration => "L2 live migration",
             Stage::LegacyGuest => "L2 legacy guest",
             Stage::Type1 => "L2 with type1",
-            Stage::IommufdTracking => "L2 without DMA logging",
+            Stage::DmaLogging => "L2 with DMA logging",
             Stage::NoDirtyBits => "L2 without dirty bits",
             Stage::Untracked => "L2 without tracking",
+            Stage::L2Wide => "L2 wide device",
             Stage::L2Blk => "L2 file system",
+            Stage::Plain => "L2 plain passthrough",
             Stage::NegativeControl => "L2 negative control",
+            Stage::VirtualIommu => "L2 virtual IOMMU",
+            Stage::VirtualIommuControl => "L2 virtual IOMMU, negative control",
+            Stage::ThereAndBack => "L2 there and back",
+            Stage::CancelAndRetry => "L2 cancel and retry",
+            Stage::L2File => "L2 by way of a file",
+            Stage::Reset => "L2 reset in pre-copy",
+            Stage::NextGuest => "L2 next guest",
+            Stage::DriverLater => "L2 driver on the target",
+            Stage::TwoFunctions => "L2 two functions",
+            Stage::SwitchoverAck => "L2 switchover-ack",
+            Stage::Multifd => "L2 multifd",
         })
     }
 }
 
 /// Two devices for the sample driver, behind an IOMMU.
-const SAMPLE_DEVICES: [&str; 3] = ["intel-iommu", "edu", "edu"];
+const SAMPLE_DEVICES: [&str; 6] = ["-device", "intel-iommu", "-device", "edu", "-device", "edu"];
+
+/// A virtio-net PF and a VF that are QEMU's, behind an IOMMU that is, too, and on one
+/// network. The PF comes last: it takes the functions that have named it.
+///
+/// QEMU's hub holds a frame back while no port but the sender's would take it, and
+/// with it the sender's queue. The third port has nobody at its other end: its link is
+/// down, and it takes everything.
+const PLAIN_DEVICES: [&str; 16] = [
+    "-device",
+    "intel-iommu",
+    "-device",
+    "pcie-root-port,id=below",
+    "-netdev",
+    "stream,id=nobody,server=off,addr.type=unix,addr.path=/nonexistent",
+    "-netdev",
+    "hubport,id=net-nobody,hubid=0,netdev=nobody",
+    "-netdev",
+    "hubport,id=net-vf,hubid=0",
+    "-netdev",
+    "hubport,id=net-pf,hubid=0",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.1,netdev=net-vf,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.0,netdev=net-pf,iommu_platform=on,id=pf",
+];
 
 /// A device with one resource object for all its functions and an admin queue in
 /// which a command fills half of the descriptors.
@@ -127,6 +208,16 @@ const WIDE_DEVICE: [&str; 7] = [
     "--no-mrg-rxbuf",
     "--extra-parts",
     "1048576",
+];
+
+/// A device that applies, repeats and learns no more than it has to, and gives more
+/// than was asked for where the standard says so.
+const OTHER_DEVICE: [&str; 5] = [
+    "--verify-common-cfg",
+    "--private-ring-positions",
+    "--quiet-resume",
+    "--no-mac-learning",
+    "--get-predecessors",
 ];
 
 /// The tests of our driver's migration.
@@ -153,6 +244,20 @@ pub struct Setup {
     pub kernel: PathBuf,
     /// The module under test.
     pub module: PathBuf,
+    /// Where the kernel's own selftests are installed.
+    pub kernel_selftests: PathBuf,
+}
+
+impl Setup {
+    /// What every job in L1 is told of it, but for the kernel, which [`l1`] tells.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("VVP_MODULE", &self.module),
+            ("VVP_KERNEL_SELFTESTS", &self.kernel_selftests),
+        ]
+        .map(|(name, path)| (name.to_string(), path.display().to_string()))
+        .to_vec()
+    }
 }
 
 /// Runs `stages` and prints the result. True if all is well.
@@ -207,9 +312,14 @@ fn print_summary(sum: &Counts) {
 fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Counts> {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     match stage {
-        Stage::Unit => cargo_test(&["--workspace", "--lib", "--bins"], minutes(20), progress),
+        // Has no tests, and what criterion wants of other crates would have them compiled anew.
+        Stage::Unit => cargo_test(
+            &["--workspace", "--exclude", "logic-bench", "--lib", "--bins"],
+            minutes(20),
+            progress,
+        ),
         Stage::Conformance => cargo_test(
-            &["-p", "bench", "-p", "vvp-core", "--test", "*"],
+            &["-p", "bench", "-p", "logic", "--test", "*"],
             minutes(15),
             progress,
         ),
@@ -238,6 +348,21 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             ],
             &WIDE_DEVICE,
             minutes(5),
+            progress,
+        ),
+        Stage::Other => in_l1(
+            setup,
+            &[
+                "vvp-selftests",
+                "--bench",
+                "quiet.rs",
+                "recovery.rs",
+                "round_trip.rs_to_rs",
+                "precopy.rs",
+                "sealed.rs",
+            ],
+            &OTHER_DEVICE,
+            minutes(8),
             progress,
         ),
         Stage::Large => in_l1(
@@ -275,7 +400,8 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             minutes(5),
             progress,
         ),
-        Stage::Migration => l2(setup, &["--expect-teller", "device"], &[], progress),
+        Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
         Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
         Stage::Type1 => l2(
             setup,
@@ -293,9 +419,9 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &[],
             progress,
         ),
-        Stage::IommufdTracking => l2(
+        Stage::DmaLogging => l2(
             setup,
-            &["--dma-logging", "off", "--expect-teller", "iommu"],
+            &["--dma-logging", "iommu", "--expect-teller", "device"],
             &[],
             progress,
         ),
@@ -329,14 +455,50 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &[],
             progress,
         ),
-        Stage::L2Blk => l2(
+        Stage::L2Wide => l2(
             setup,
-            &["--device", "blk", "--expect-teller", "device"],
-            &["--device", "blk"],
+            &["--called", "l2_wide", "--expect-teller", "iommu"],
+            &WIDE_DEVICE,
             progress,
         ),
+        Stage::L2Blk => l2(
+            setup,
+            &["--device", "blk", "--expect-teller", "iommu"],
+            &["--device", "blk", "--blk-queues", "4"],
+            progress,
+        ),
+        Stage::Plain => nested::run("l2-plain", || {
+            in_l1_without_bench(setup, &["l2-plain"], &PLAIN_DEVICES, minutes(5), progress)
+        }),
         Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
+        Stage::VirtualIommu => l2(
+            setup,
+            &["--virtual-iommu", "identity", "--expect-teller", "iommu"],
+            &[],
+            progress,
+        ),
+        Stage::VirtualIommuControl => l2(
+            setup,
+            &["--virtual-iommu", "identity", "--negative-control"],
+            &[],
+            progress,
+        ),
+        Stage::ThereAndBack => scenario(setup, "there-and-back", progress),
+        Stage::CancelAndRetry => scenario(setup, "cancel-and-retry", progress),
+        Stage::L2File => scenario(setup, "file", progress),
+        Stage::Reset => scenario(setup, "reset", progress),
+        Stage::NextGuest => scenario(setup, "next-guest", progress),
+        Stage::DriverLater => scenario(setup, "driver-later", progress),
+        Stage::TwoFunctions => scenario(setup, "two-functions", progress),
+        Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
+        Stage::Multifd => scenario(setup, "multifd", progress),
     }
+}
+
+/// What else can happen to a guest on its way.
+fn scenario(setup: &Setup, name: &str, progress: &mut Progress) -> Result<Counts> {
+    let arguments = ["--scenario", name, "--expect-teller", "iommu"];
+    l2(setup, &arguments, &[], progress)
 }
 
 /// One migration of a guest.
@@ -348,7 +510,9 @@ fn l2(
 ) -> Result<Counts> {
     let command = [&["l2-migrate", "--ktap"], arguments].concat();
     let limit = Duration::from_secs(360);
-    in_l1(setup, &command, bench_arguments, limit, progress)
+    nested::run(&command.join(" "), || {
+        in_l1(setup, &command, bench_arguments, limit, progress)
+    })
 }
 
 /// Runs `cargo test` in the workspace and counts what it reports.
@@ -421,18 +585,16 @@ fn in_l1(
     count_l1(&job, command[0], progress)
 }
 
-/// The same in an L1 that has these devices instead of the bench's.
+/// The same in an L1 that has the devices of these arguments instead of the bench's.
 fn in_l1_without_bench(
     setup: &Setup,
     command: &[&str],
-    devices: &[&str],
+    qemu_arguments: &[&str],
     timeout: Duration,
     progress: &mut Progress,
 ) -> Result<Counts> {
     let mut job = job(setup, command, timeout);
-    for device in devices {
-        job.qemu_arguments.extend(to_strings(&["-device", device]));
-    }
+    job.qemu_arguments = to_strings(qemu_arguments);
     count_l1(&job, command[0], progress)
 }
 
@@ -452,7 +614,7 @@ fn job(setup: &Setup, command: &[&str], timeout: Duration) -> Job {
         qemu_arguments: Vec::new(),
         timeout,
         keep: false,
-        environment: vec![("VVP_MODULE".to_string(), setup.module.display().to_string())],
+        environment: setup.environment(),
         command: words,
     }
 }

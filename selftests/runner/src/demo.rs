@@ -37,7 +37,7 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
         qemu_arguments: Vec::new(),
         timeout: Duration::from_secs(360),
         keep,
-        environment: vec![("VVP_MODULE".to_string(), setup.module.display().to_string())],
+        environment: setup.environment(),
         command: command.to_vec(),
     };
     let mut outcome = l1::run(&job, &mut |line| {

@@ -13,6 +13,7 @@ use crate::child::{POLL, Supervised};
 use crate::console;
 use crate::follow::Follow;
 use crate::interrupt;
+use crate::nested;
 use crate::paths;
 use crate::qemu::Machine;
 use crate::rundir::RunDir;
@@ -196,7 +197,11 @@ fn watch(
         if let Some(exit) = down {
             let own = fs::read_to_string(dir.file("qemu.log")).unwrap_or_default();
             let console = fs::read(dir.file("console.log")).unwrap_or_default();
-            if String::from_utf8_lossy(&console).contains("Kernel panic") {
+            let console = String::from_utf8_lossy(&console);
+            if console.contains("Kernel panic") {
+                if console.contains(nested::SWITCH) {
+                    bail!("L1's kernel panicked {}", nested::DIED_IN_SWITCH);
+                }
                 bail!("L1's kernel panicked");
             }
             bail!(

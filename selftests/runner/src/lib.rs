@@ -6,6 +6,7 @@
 //! programs are.
 
 pub mod bench;
+pub mod benchmark;
 pub mod check;
 pub mod child;
 pub mod console;
@@ -16,6 +17,7 @@ pub mod interrupt;
 pub mod ktap;
 pub mod l1;
 pub mod libtest;
+pub mod nested;
 pub mod paths;
 pub mod progress;
 pub mod qemu;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use runner::check::{self, Setup, Stage};
 use runner::l1::{self, Job};
-use runner::{demo, interrupt, paths};
+use runner::{benchmark, demo, interrupt, paths};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
 /// tests in it.
@@ -36,6 +36,20 @@ enum Action {
         #[arg(long, conflicts_with = "stages")]
         all: bool,
     },
+    /// Measure this driver beside the in-tree one, and report.
+    Benchmark {
+        #[command(flatten)]
+        common: Common,
+        /// Where the results go; made if it is missing.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Small contexts and few repetitions, to see that everything works.
+        #[arg(long)]
+        small: bool,
+        /// The project's revision, for the report.
+        #[arg(long, env = "VVP_REVISION", default_value = "unknown")]
+        revision: String,
+    },
     /// Migrate a live guest and print a report.
     Demo {
         #[command(flatten)]
@@ -57,6 +71,9 @@ struct Common {
     /// The module under test.
     #[arg(long, env = "VVP_MODULE", value_name = "FILE", default_value = paths::MODULE)]
     module: PathBuf,
+    /// Where the kernel's own selftests are installed.
+    #[arg(long, env = "VVP_KERNEL_SELFTESTS", value_name = "DIR")]
+    kernel_selftests: PathBuf,
 }
 
 #[derive(Args)]
@@ -94,6 +111,7 @@ impl Common {
         Setup {
             kernel: self.kernel.clone(),
             module: self.module.clone(),
+            kernel_selftests: self.kernel_selftests.clone(),
         }
     }
 }
@@ -127,6 +145,19 @@ fn act(command: &Action) -> Result<u8> {
             };
             check::run(&common.setup(), &stages).map(verdict)
         }
+        Action::Benchmark {
+            common,
+            out,
+            small,
+            revision,
+        } => {
+            let options = benchmark::Options {
+                out,
+                small: *small,
+                revision,
+            };
+            benchmark::run(&common.setup(), &options).map(|()| 0)
+        }
         Action::Demo {
             common,
             driver,
@@ -149,10 +180,7 @@ fn run_l1(options: &L1) -> Result<u8> {
         qemu_arguments: options.qemu_arguments.clone(),
         timeout: Duration::from_secs(options.timeout),
         keep: options.keep,
-        environment: vec![(
-            "VVP_MODULE".to_string(),
-            options.common.module.display().to_string(),
-        )],
+        environment: options.common.setup().environment(),
         command: options.command.clone(),
     };
     let outcome = l1::run(&job, &mut |line| {

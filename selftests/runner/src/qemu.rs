@@ -46,9 +46,16 @@ impl Machine<'_> {
     /// emulation everywhere is worth more here than speed.
     fn arguments(&self) -> Vec<String> {
         let dir = self.dir.display();
+        // Instructions of several threads cannot be counted.
+        let counting = self.more.iter().any(|argument| argument == "-icount");
+        let accelerator = if counting {
+            "tcg,thread=single"
+        } else {
+            "tcg,thread=multi"
+        };
         let mut arguments: Vec<String> = [
             "-accel",
-            "tcg,thread=multi",
+            accelerator,
             "-cpu",
             "max",
             "-machine",

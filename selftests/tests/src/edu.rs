@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use harness::ktap::Suite;
 use harness::pci::Function;
-use harness::vfio::{Access, BAR0, Device, DmaBuffer, Flags, PAGE, Space, State};
+use harness::vfio::{Access, BAR0, DataFd, Device, DmaBuffer, Flags, PAGE, Space, State};
 use harness::{expect, expect_eq, kmod, note, skip, wait};
 use nix::errno::Errno;
 
@@ -40,10 +40,13 @@ pub fn add(suite: &mut Suite) {
         });
     }
     type Test = fn() -> Result<()>;
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 12] = [
         ("flags", flags),
         ("arcs", arcs),
         ("every_factorial_moves", every_factorial_moves),
+        ("pre_copy", pre_copy),
+        ("pre_copy_of_a_busy_device", pre_copy_of_a_busy_device),
+        ("pre_copy_is_over", pre_copy_is_over),
         ("bad_streams", bad_streams),
         ("early_end", early_end),
         ("waits_for_dma", waits_for_dma),
@@ -185,15 +188,80 @@ fn registers_move(access: Access) -> Result<()> {
 
 fn flags() -> Result<()> {
     let edu = open()?;
-    let claimed = Flags::STOP_COPY.and(Flags::P2P);
+    let claimed = Flags::STOP_COPY.and(Flags::P2P).and(Flags::PRE_COPY);
     expect_eq!(edu.0.migration_flags(), Ok(claimed), "migration flags");
-    for state in [State::PreCopy, State::PreCopyP2p] {
-        let answer = edu.0.set_state(state).map(drop);
-        expect_eq!(answer, Err(Errno::EINVAL), "to {state}");
-    }
     let fd = edu.0.begin(State::StopCopy)?;
-    expect_eq!(fd.precopy(), Err(Errno::ENOTTY), "a question of pre-copy");
+    expect_eq!(fd.precopy(), Err(Errno::EINVAL), "a question of pre-copy");
     Ok(())
+}
+
+/// The stream follows the registers of a device in operation, byte for byte.
+fn pre_copy() -> Result<()> {
+    let (source, target) = pair(Access::Cdev)?;
+    source.compute(3)?;
+    let size = source.0.data_size().context("size")?;
+    let mut fd = source.0.begin(State::PreCopy)?;
+    let ahead = |fd: &DataFd| {
+        fd.precopy()
+            .map(|info| (info.initial_bytes, info.dirty_bytes))
+    };
+    expect_eq!(ahead(&fd), Ok((size, 0)), "at the beginning");
+    let mut stream = fd.read_available()?;
+    expect_eq!(stream.len() as u64, size, "bytes of the first snapshot");
+    expect_eq!(ahead(&fd), Ok((0, 0)), "of a device at rest");
+    for (n, value) in [(1, 5), (2, 7)] {
+        source.write32(LIVENESS, value)?;
+        expect_eq!(ahead(&fd), Ok((0, size)), "change {n}");
+        expect_eq!(ahead(&fd), Ok((0, size)), "change {n}, asked again");
+        stream.extend(fd.read_available()?);
+        expect_eq!(ahead(&fd), Ok((0, 0)), "change {n}, when it is read");
+    }
+    // One change that is asked for, and one that is not.
+    source.write64(DMA_SOURCE, 9)?;
+    expect_eq!(ahead(&fd), Ok((0, size)), "a change of DMA");
+    source.compute(6)?;
+    source.0.go(State::StopCopy)?;
+    stream.extend(fd.read_all()?);
+    expect_eq!(stream.len() as u64, 5 * size, "bytes of the stream");
+    let expected = source.registers()?;
+    target.load(&stream)?;
+    expect_eq!(target.registers()?, expected, "registers of the target");
+    drop(fd);
+    source.0.go(State::Running)
+}
+
+/// What is computed when the device is stopped out of pre-copy is waited for.
+fn pre_copy_of_a_busy_device() -> Result<()> {
+    let (source, target) = pair(Access::Cdev)?;
+    let mut fd = source.0.begin(State::PreCopy)?;
+    source.write32(FACTORIAL, 1_000_000)?;
+    source.0.go(State::StopCopy)?;
+    expect!(!source.is_computing()?, "the device computes in STOP_COPY");
+    let stream = fd.read_all()?;
+    target.load(&stream)?;
+    expect_eq!(target.registers()?, source.registers()?, "registers");
+    drop(fd);
+    source.0.go(State::Running)
+}
+
+/// Pre-copy that is given up, and one of a device whose registers are out of reach.
+fn pre_copy_is_over() -> Result<()> {
+    let edu = open()?;
+    let fd = edu.0.begin(State::PreCopy)?;
+    edu.0.go(State::Running)?;
+    expect_eq!(fd.precopy(), Err(Errno::EINVAL), "after the session");
+    let mut fd = edu.0.begin(State::PreCopy)?;
+    fd.read_available()?;
+    edu.0.disable_memory()?;
+    expect_eq!(fd.precopy(), Err(Errno::EIO), "with memory disabled");
+    edu.0.enable_bus_master()?;
+    let info = fd.precopy();
+    expect_eq!(
+        info.map(|info| info.dirty_bytes),
+        Ok(0),
+        "with memory enabled"
+    );
+    edu.0.go(State::Running)
 }
 
 /// Every pair of states, by the comment on `enum vfio_device_mig_state`.

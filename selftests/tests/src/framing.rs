@@ -28,6 +28,8 @@ pub const END: u32 = u32::from_le_bytes(*b"VVP2");
 pub const PART_HEADER: usize = 16;
 /// Type of the part with the negotiated features.
 pub const DRIVER_FEATURES: u16 = 0x101;
+/// Type of the parts that are registers of the common configuration.
+const COMMON_CFG: u16 = 0x102;
 
 /// Types of the parts that precede all others.
 const PRECEDING: std::ops::RangeInclusive<u16> = 0x100..=0x103;
@@ -101,6 +103,14 @@ pub fn parts(mut content: &[u8]) -> Result<Vec<(u16, Vec<u8>)>> {
         content = rest;
     }
     Ok(parts)
+}
+
+/// `content` without the parts of the common configuration.
+pub fn without_common_cfg(content: &[u8]) -> Result<Vec<u8>> {
+    let rest = parts(content)?
+        .into_iter()
+        .filter(|(kind, _)| *kind != COMMON_CFG);
+    Ok(rest.flat_map(|(_, part)| part).collect())
 }
 
 /// Bytes of the parts of the first data record that every selection of parts

@@ -6,16 +6,19 @@
 //! Output is KTAP; the exit status is kselftest's.
 
 mod arcs;
+mod blackout;
 mod blk;
 mod config;
 mod dirty;
 mod disk_rig;
 mod dma_log;
+mod dma_logging;
 mod edu;
 mod faults;
 mod fd_lifetime;
 mod framing;
 mod iommu;
+mod kmemleak;
 mod kvm_ring;
 mod large;
 mod legacy;
@@ -91,12 +94,14 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         lifetimes::add(&mut suite, config);
         torture::add(&mut suite, config);
         if config.bench {
+            blackout::add(&mut suite, config);
             weaknesses::add(&mut suite, config);
         }
         // Last: an object whose destruction was refused stays until the PF is reset.
         faults::add(&mut suite, config);
     }
     suite.retain(filters);
+    kmemleak::add(&mut suite);
     if list {
         suite.list();
         return ExitCode::SUCCESS;
@@ -106,6 +111,10 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         return ExitCode::from(ktap::SKIP);
     }
     if let Err(error) = config.prepare() {
+        println!("Bail out! {error:#}");
+        return ExitCode::from(ktap::FAIL);
+    }
+    if let Err(error) = kmemleak::begin() {
         println!("Bail out! {error:#}");
         return ExitCode::from(ktap::FAIL);
     }

@@ -11,7 +11,6 @@ use harness::ktap::Suite;
 use harness::vfio::{Access, State};
 use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
-use vfio_bindings::bindings::vfio;
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
@@ -76,17 +75,11 @@ fn no_migration(config: &Config, access: Access) -> Result<()> {
         !vf.path().join("precopy_interval_ms").exists(),
         "a setting of migration in sysfs"
     );
-    for (what, feature) in [
-        ("MIGRATION", vfio::VFIO_DEVICE_FEATURE_MIGRATION),
-        (
-            "MIG_DEVICE_STATE",
-            vfio::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
-        ),
-        ("MIG_DATA_SIZE", vfio::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE),
-    ] {
-        let probed = device.probe(vfio::VFIO_DEVICE_FEATURE_GET | feature);
-        expect_eq!(probed, Err(Errno::ENOTTY), "probing for {what}");
-    }
+    expect_eq!(
+        device.migration_features(),
+        Ok(Vec::new()),
+        "features of migration"
+    );
     expect_eq!(
         device.set_state(State::Stop).err(),
         Some(Errno::ENOTTY),

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use crate::config::{Config, Driver};
 use crate::framing;
 use crate::rig::{self, Talk};
+use crate::round_trip::moved_parts;
 use crate::torture::Dice;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -204,11 +205,8 @@ fn delta(config: &Config) -> Result<()> {
     if config.bench {
         let mut control = config.control()?;
         let (from, to) = (config.bench_name(&vf)?, config.bench_name(&config.vf2()?)?);
-        expect_eq!(
-            control.parts(&to)?,
-            control.parts(&from)?,
-            "parts of the target"
-        );
+        let (sent, received) = moved_parts(&mut control, &from, &to)?;
+        expect_eq!(received, sent, "parts of the target");
     }
     rig::recover(&target)?;
     rig::recover(&device)
@@ -341,11 +339,8 @@ fn random_activity(config: &Config) -> Result<()> {
         drop(fd);
         rig::recover(&target)?;
         rig::load(&target, &stream).with_context(|| format!("migration {migration}"))?;
-        expect_eq!(
-            control.parts(&to)?,
-            control.parts(&from)?,
-            "parts of the target, migration {migration}"
-        );
+        let (sent, received) = moved_parts(&mut control, &from, &to)?;
+        expect_eq!(received, sent, "parts of the target, migration {migration}");
         source.go(State::Running)?;
     }
     note!("{deltas} deltas and {full} full records in {MIGRATIONS} migrations");

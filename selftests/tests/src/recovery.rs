@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Fixture `recovery`: a reset, or closing the device, ends whatever was under way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::sleep;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use harness::control::Action;
 use harness::ktap::Suite;
 use harness::pci::Function;
 use harness::vfio::{Access, Device, Space, State};
-use harness::{expect_eq, note};
+use harness::{expect, expect_eq, note, wait};
+use nix::errno::Errno;
 
 use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
+
+/// After which a device in pre-copy is asked again.
+const INTERVAL: Duration = Duration::from_millis(1000);
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
@@ -23,6 +30,10 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             "closing_ends_stopped_mode",
             move || closing_ends_stopped_mode(&own),
         );
+        let own = Arc::clone(config);
+        suite.add("recovery", "rs_cdev", "reset_waits_for_nobody", move || {
+            reset_waits_for_nobody(&own)
+        });
     }
     for access in [Access::Cdev, Access::Group] {
         let own = Arc::clone(config);
@@ -121,4 +132,59 @@ fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
         expect_eq!(function.stopped, false, "stopped mode after {state}");
     }
     Ok(())
+}
+
+/// A reset returns, and the device can be accessed, while the PF does not answer a
+/// command that a session of the same device waits for.
+fn reset_waits_for_nobody(config: &Config) -> Result<()> {
+    const METADATA_GET: u16 = 0x0e;
+    /// After which a reset that waits is no longer waited for.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let vf = config.vf()?;
+    let mut control = config.control()?;
+    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let bar = (0..6)
+        .find(|&bar| device.region(bar).is_ok_and(|region| region.mappable()))
+        .context("no BAR to map")?;
+    let mut fd = device.begin(State::PreCopy)?;
+    fd.read_available()?;
+    sleep(INTERVAL);
+
+    let before = control.state()?.commands(METADATA_GET);
+    control.inject(METADATA_GET, 1, 1, Action::Silence)?;
+    // There is one connection to the bench.
+    let control = Mutex::new(control);
+    let bench = || control.lock().map_err(|_| anyhow!("a thread panicked"));
+    let (held, waited) = std::thread::scope(|scope| -> Result<_> {
+        let (release, released) = mpsc::channel::<()>();
+        let watchdog = scope.spawn(move || {
+            let waited = released.recv_timeout(PATIENCE).is_err();
+            bench()?.release().map(|()| waited)
+        });
+        let asking = scope.spawn(|| fd.precopy());
+        wait::until("the command", PATIENCE / 2, || {
+            Ok((bench()?.state()?.commands(METADATA_GET) > before).then_some(()))
+        })?;
+        device.reset().context("resetting")?;
+        // A page fault, since the reset has taken the mapping away.
+        let registers = device.map_region(bar)?;
+        registers.read::<u32>(0);
+        let held = !asking.is_finished();
+        let _ = release.send(());
+        let waited = watchdog
+            .join()
+            .map_err(|_| anyhow!("the watchdog panicked"))??;
+        let _ = asking.join();
+        Ok((held, waited))
+    })?;
+    drop(control);
+    expect!(held && !waited, "the reset waited for the command");
+    expect_new(config, &vf, &device, "the reset")?;
+    expect_eq!(
+        fd.read_once(&mut [0; 16]),
+        Err(Errno::ENODEV),
+        "reading from the session that was reset"
+    );
+    rig::prove_migration(&device)?;
+    Talk::start(config, &vf, &device)?.exchange(3)
 }

@@ -13,6 +13,7 @@ use harness::vfio::{Access, Device, MSIX, Space, State};
 use harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
+use crate::framing;
 use crate::rig::{self, Talk};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -93,11 +94,24 @@ pub fn save(source: &Device, mode: Mode) -> Result<Vec<u8>> {
     }
 }
 
+/// The device parts of both functions, as far as a migration makes them equal: a device
+/// may verify those of the common configuration and keep its own.
+pub fn moved_parts(control: &mut Control, from: &str, to: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (sent, received) = (control.parts(from)?, control.parts(to)?);
+    if control.state()?.choices.verify_common_cfg {
+        return Ok((
+            framing::without_common_cfg(&sent)?,
+            framing::without_common_cfg(&received)?,
+        ));
+    }
+    Ok((sent, received))
+}
+
 /// What the bench says of both functions must be the same.
 pub fn compare_parts(config: &Config, source: &Function, target: &Function) -> Result<()> {
     let mut control: Control = config.control()?;
     let (from, to) = (config.bench_name(source)?, config.bench_name(target)?);
-    let (sent, received) = (control.parts(&from)?, control.parts(&to)?);
+    let (sent, received) = moved_parts(&mut control, &from, &to)?;
     expect!(!sent.is_empty(), "the source has no device parts");
     if sent != received {
         let at = sent

@@ -33,12 +33,16 @@ type Body = fn(&Config, &Loading) -> Result<()>;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    let tests: [(&str, Body); 10] = [
+    let tests: [(&str, Body); 11] = [
         ("identity_first_end_last", identity_first_end_last),
         ("other_device_type", other_device_type),
         (
             "features_that_the_target_lacks",
             features_that_the_target_lacks,
+        ),
+        (
+            "features_that_nobody_negotiated",
+            features_that_nobody_negotiated,
         ),
         ("other_version", other_version),
         ("malformed_identity", malformed_identity),
@@ -141,10 +145,44 @@ fn other_device_type(_: &Config, loading: &Loading) -> Result<()> {
     )
 }
 
+/// Which feature the device lacks is said when it refuses its parts, not before: asking costs
+/// commands, and a guest may be waiting.
 fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<()> {
-    const PARTS_SET: u16 = 0x10;
+    const PARTS_GET: u16 = 0x0f;
     // Bit 49: reserved by the specification; no device offers it.
-    let stream = with_identity(loading, |identity| identity[FEATURES + 6] |= 2)?;
+    const BYTE: usize = 6;
+    const BIT: u8 = 2;
+    let mut records = without_end(loading)?;
+    records[0].content[FEATURES + BYTE] |= BIT;
+    let with_feature = |(kind, mut part): (u16, Vec<u8>)| {
+        if kind == DRIVER_FEATURES {
+            part[PART_HEADER + BYTE] |= BIT;
+        }
+        part
+    };
+    let content = &records[1].content;
+    records[1].content = parts(content)?.into_iter().flat_map(with_feature).collect();
+    let words = "feature 49, which this device does not offer";
+    let what = "feature 49";
+    refuses_and_says(loading, Errno::EOPNOTSUPP, words, what, &ended(&records))?;
+
+    let mut control = config.bench.then(|| config.control()).transpose()?;
+    let mut gets = || -> Result<Option<u64>> {
+        Ok(match &mut control {
+            Some(control) => Some(control.state()?.commands(PARTS_GET)),
+            None => None,
+        })
+    };
+    let before = gets()?;
+    loading.accepts("features that the target has", &loading.stream)?;
+    expect_eq!(gets()?, before, "commands that read the target's parts");
+    Ok(())
+}
+
+/// What the identity says of the device data must be so.
+fn features_that_nobody_negotiated(config: &Config, loading: &Loading) -> Result<()> {
+    const PARTS_SET: u16 = 0x10;
+    let stream = with_identity(loading, |identity| identity[FEATURES] ^= 1)?;
     let mut control = config.bench.then(|| config.control()).transpose()?;
     let mut sets = || -> Result<Option<u64>> {
         Ok(match &mut control {
@@ -157,12 +195,12 @@ fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<
     let written = rig::resume(&loading.target)?.write_all(&stream);
     expect_eq!(
         written,
-        Err(Errno::EOPNOTSUPP),
-        "an identity with feature 49"
+        Err(Errno::EBADMSG),
+        "an identity without feature 0"
     );
     expect_eq!(sets()?, before, "commands that set parts");
-    let words = "feature 49, which this device does not offer";
-    refuses_and_says(loading, Errno::EOPNOTSUPP, words, "feature 49", &stream)
+    let words = "other features than announced";
+    refuses_and_says(loading, Errno::EBADMSG, words, "feature 0", &stream)
 }
 
 /// An identity is optional: one of a version that nobody knows yet is skipped,

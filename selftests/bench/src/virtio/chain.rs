@@ -42,7 +42,8 @@ pub struct Table {
     /// Indirect descriptors were negotiated.
     pub indirect: bool,
     /// Number of descriptors in a chain at most, counting those in an indirect
-    /// table and not the one that leads there: no more than the queue has.
+    /// table and not the one that leads there: no more than the queue has. It also
+    /// bounds the walk: a table may be longer, only its chain is followed.
     pub longest: u32,
 }
 
@@ -82,7 +83,7 @@ impl Chain {
                 if inside {
                     return Err(RingError::Malformed("indirect table in an indirect table"));
                 }
-                size = Self::indirect_size(&descriptor, table)?;
+                size = Self::indirect_size(&descriptor, table.indirect)?;
                 (addr, index, budget, inside) = (descriptor.addr().0, 0, size, true);
                 continue;
             }
@@ -97,8 +98,9 @@ impl Chain {
         }
     }
 
-    fn indirect_size(descriptor: &Descriptor, table: Table) -> Result<u32, RingError> {
-        if !table.indirect {
+    /// Number of descriptors in the indirect table that `descriptor` leads to.
+    fn indirect_size(descriptor: &Descriptor, negotiated: bool) -> Result<u32, RingError> {
+        if !negotiated {
             return Err(RingError::Malformed("indirect table was not negotiated"));
         }
         if descriptor.flags() & F_NEXT != 0 {
@@ -107,10 +109,7 @@ impl Chain {
         if descriptor.len() == 0 || descriptor.len() % DESCRIPTOR_SIZE != 0 {
             return Err(RingError::Malformed("indirect table of odd size"));
         }
-        match descriptor.len() / DESCRIPTOR_SIZE {
-            size if size <= table.longest => Ok(size),
-            _ => Err(RingError::Malformed("indirect table longer than the queue")),
-        }
+        Ok(descriptor.len() / DESCRIPTOR_SIZE)
     }
 
     fn descriptors(&self) -> usize {
@@ -177,8 +176,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Writes `data` from byte `offset` of the driver's room on. The caller knows
-    /// that there is enough.
+    /// Writes `data` from byte `offset` of the driver's room on, as far as it fits.
     pub fn write_at(&self, mem: &DmaMemory, offset: u64, data: &[u8]) -> Result<(), RingError> {
         let mut rest = data;
         for (addr, length) in window(&self.writable, offset, rest.len()) {
@@ -212,7 +210,7 @@ impl Chain {
             mem.write_slice(source, GuestAddress(segment.addr))?;
             written += count;
         }
-        // A chain has at most 4 GiB, of which the header of a command is readable.
+        // A chain has at most 4 GiB.
         Ok(u32::try_from(written).unwrap_or(u32::MAX))
     }
 }

@@ -121,6 +121,12 @@ impl Common {
         self.status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET) == STATUS_DRIVER_OK
     }
 
+    /// Whether the device needs a reset and has a driver that must be told.
+    pub fn broken_under_driver(&self) -> bool {
+        let both = STATUS_DRIVER_OK | STATUS_NEEDS_RESET;
+        self.status & both == both
+    }
+
     /// Reads any window of the structure.
     pub fn read(&self, shape: &Shape, at: u64, data: &mut [u8]) {
         let half = |features: u64, select: u32| match select {

@@ -11,6 +11,7 @@ use super::admin::faults::{Action, Fault};
 use super::admin::status::Status;
 use super::device::Device;
 use super::parts::PartWriter;
+use super::parts::extra::{Ballast, ExtraParts};
 use super::world::{PF, World};
 
 /// Longest delay of a command.
@@ -37,6 +38,19 @@ struct PokeExtra {
     function: String,
     position: usize,
     value: u8,
+}
+
+#[derive(Deserialize)]
+struct SetBallast {
+    function: String,
+    bytes: usize,
+    part_size: usize,
+}
+
+#[derive(Deserialize)]
+struct TouchBallast {
+    function: String,
+    parts: usize,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +100,8 @@ pub fn answer(world: &mut World, request: &Value) -> Option<Answer> {
         }
         "dma-writes" => dma_writes(world, request),
         "poke-extra" => poke_extra(world, request),
+        "ballast" => ballast(world, request),
+        "touch-ballast" => touch_ballast(world, request),
         "slow-disk" => slow_disk(world, request),
         _ => return None,
     };
@@ -132,6 +148,7 @@ fn state(world: &World) -> Value {
     json!({
         "ok": true,
         "functions": functions,
+        "choices": world.choices,
         "admin": {"objects": objects, "commands": commands},
     })
 }
@@ -192,13 +209,14 @@ fn function(device: &Device, enabled: bool) -> Value {
 
 fn parts(world: &mut World, request: &Value) -> Answer {
     let request: FunctionRequest = parse(request)?;
-    let mut parts = PartWriter::all();
-    find(world, &request.function)?.save(&mut parts);
+    let device = find(world, &request.function)?;
+    let mut parts = PartWriter::all(device.max_saved());
+    device.save(&mut parts);
     let bytes = parts.into_bytes();
     let mut hex = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for digit in [byte >> 4, byte & 0xf] {
-            hex.extend(char::from_digit(digit.into(), 16));
+            hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
         }
     }
     Ok(json!({"ok": true, "parts": hex}))
@@ -264,6 +282,26 @@ fn poke_extra(world: &mut World, request: &Value) -> Answer {
     {
         true => done(),
         false => Err("beyond the extra parts".into()),
+    }
+}
+
+fn ballast(world: &mut World, request: &Value) -> Answer {
+    let request: SetBallast = parse(request)?;
+    let device = find(world, &request.function)?;
+    let ballast =
+        Ballast::new(request.bytes, request.part_size).map_err(|error| error.to_string())?;
+    *device.extra_mut() = ExtraParts::new(ballast);
+    done()
+}
+
+fn touch_ballast(world: &mut World, request: &Value) -> Answer {
+    let request: TouchBallast = parse(request)?;
+    match find(world, &request.function)?
+        .extra_mut()
+        .touch(request.parts)
+    {
+        true => done(),
+        false => Err("there are not so many extra parts".into()),
     }
 }
 

@@ -10,12 +10,17 @@
 //! type has taken and held back; all other work under the machine's lock ends with
 //! the buffers taken written back and signalled.
 //!
-//! After device parts were set, every ring continues from the used index in the
-//! driver's memory (see [`super::queue`]), and every queue raises its interrupt
-//! once on resume, wanted or not: one that the device before this one raised may
-//! have been lost on the way. If the rings cannot be reached then, because the
+//! After device parts were set, every ring that they say is in operation continues
+//! from the used index in the driver's memory (see [`super::queue`]), and its queue
+//! raises its interrupt once on resume, wanted or not: one that the device before
+//! this one raised may have been lost on the way. None need do so: whatever was
+//! published before the stop was signalled before it, too. If the rings cannot be reached then, because the
 //! function is not a bus master or the IOMMU has no such pages, the device needs a
 //! reset; the addresses are not checked before.
+//!
+//! A device that comes to need a reset while it is stopped, or is loaded with a
+//! status that says so, owes the driver the notification of that, and sends it on
+//! resume. Device parts do not tell whether the one before it has sent its own.
 //!
 //! FLR, bus reset and VF disable leave STOPPED mode. A reset by the driver
 //! (device_status 0) does not: the mode belongs to the owner.
@@ -27,11 +32,12 @@ use tracing::{debug, warn};
 use super::bar::{self, Place};
 use super::bytes::copy_window;
 use super::chain::RingError;
+use super::choices::Choices;
 use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape, offset};
 use super::features;
 use super::kind::{Counters, Frame, Kind, Session};
 use super::page_writer::PageWriter;
-use super::parts::extra::{self, ExtraParts};
+use super::parts::extra::{self, Ballast, ExtraParts};
 use super::parts::{self, PartWriter, Refusal};
 use super::queue::{NO_VECTOR, Ring};
 use crate::function::{Identity, PortRef};
@@ -87,10 +93,12 @@ pub struct Traits {
     pub long_admin_chains: bool,
     /// A legacy driver can use it.
     pub transitional: bool,
-    /// Bytes of ballast in its device parts.
-    pub extra_parts: usize,
+    /// The ballast in its device parts.
+    pub ballast: Ballast,
     /// Parts can be set without those that must precede them.
     pub lenient_parts: bool,
+    /// Where it does otherwise than by default.
+    pub choices: Choices,
 }
 
 /// One function.
@@ -102,12 +110,14 @@ pub struct Device {
     kind: Box<dyn Kind>,
     common: Common,
     rings: Vec<Option<Ring>>,
-    /// The rings that are not running continue from memory.
-    restored: bool,
+    /// Whether a ring that is to be brought up continues from memory, by queue.
+    continuing: Vec<bool>,
     isr: u8,
     /// The driver has read the configuration, or its generation, since that went up.
     config_read: bool,
     stopped: bool,
+    /// The driver is owed a configuration change notification, on resume.
+    config_pending: bool,
     page_writer: PageWriter,
     extra: ExtraParts,
     pub counters: Counters,
@@ -135,12 +145,13 @@ impl Device {
             kind,
             common: Common::new(&shape),
             rings: Vec::new(),
-            restored: false,
+            continuing: Vec::new(),
             isr: 0,
             config_read: false,
             stopped: false,
+            config_pending: false,
             page_writer: PageWriter::default(),
-            extra: ExtraParts::new(traits.extra_parts),
+            extra: ExtraParts::new(traits.ballast),
             counters: Counters::default(),
             shape,
             traits,
@@ -171,6 +182,11 @@ impl Device {
 
     pub fn mac(&self) -> Option<[u8; 6]> {
         self.kind.mac()
+    }
+
+    /// Where it does otherwise than by default.
+    pub fn choices(&self) -> Choices {
+        self.traits.choices
     }
 
     pub fn extra_mut(&mut self) -> &mut ExtraParts {
@@ -296,7 +312,7 @@ impl Device {
         self.kind.reset();
         self.extra.reset();
         self.isr = 0;
-        self.restored = false;
+        self.config_pending = false;
         self.stop_rings();
     }
 
@@ -312,6 +328,24 @@ impl Device {
         self.rings.clear();
         self.rings
             .resize_with(self.shape.queue_sizes.len(), || None);
+        self.continuing = vec![false; self.shape.queue_sizes.len()];
+    }
+
+    /// Decides how the rings go on after parts were set on what was `before`.
+    fn settle_rings(&mut self, before: &Common) {
+        self.kind.abandon();
+        let keep = self.traits.choices.private_ring_positions
+            && self.common.live()
+            && self.common.driver_features == before.driver_features;
+        let queues = self.common.queues.iter().zip(&before.queues);
+        for (index, (queue, old)) in queues.enumerate() {
+            if !(keep && queue.same_ring(old)) {
+                self.rings[index] = None;
+            }
+            // A driver that is not up has no ring in operation.
+            self.continuing[index] =
+                self.common.live() && queue.enabled && self.rings[index].is_none();
+        }
     }
 
     /// Stops or resumes; true if that changed the mode.
@@ -319,7 +353,11 @@ impl Device {
         if stopped {
             self.finish(None);
         }
-        std::mem::replace(&mut self.stopped, stopped) != stopped
+        let changed = std::mem::replace(&mut self.stopped, stopped) != stopped;
+        if !stopped && std::mem::take(&mut self.config_pending) {
+            self.raise_config();
+        }
+        changed
     }
 
     /// Brings up the rings of enabled queues that do not run yet.
@@ -327,23 +365,22 @@ impl Device {
         if !self.running() {
             return;
         }
-        let restored = std::mem::take(&mut self.restored);
-        let started = self.run(|device, mem| {
-            let mut started = Vec::new();
+        let continued = self.run(|device, mem| {
+            let mut continued = Vec::new();
             for index in 0..device.rings.len() {
                 if device.rings[index].is_none() && device.common.queues[index].enabled {
                     let mut ring = device.new_ring(index)?;
-                    if restored {
+                    if std::mem::take(&mut device.continuing[index]) {
                         ring.continue_from_memory(mem)?;
+                        continued.push(index as u16);
                     }
                     device.rings[index] = Some(ring);
-                    started.push(index as u16);
                 }
             }
-            Ok(started)
+            Ok(continued)
         });
-        if restored {
-            for queue in started.unwrap_or_default() {
+        if !self.traits.choices.quiet_resume {
+            for queue in continued.unwrap_or_default() {
                 self.signal(queue);
             }
         }
@@ -485,6 +522,8 @@ impl Device {
 
     fn raise(&mut self, vector: Option<u16>, cause: u8) {
         if self.stopped {
+            // Queues are not worked on: only the configuration has something to say.
+            self.config_pending |= cause == ISR_CONFIG;
             return;
         }
         match vector {
@@ -500,11 +539,15 @@ impl Device {
     fn break_down(&mut self, error: &RingError) {
         warn!(device = self.name, %error, "device needs reset");
         self.stop_rings();
-        let driving = self.common.status & STATUS_DRIVER_OK != 0;
         self.common.status |= STATUS_NEEDS_RESET;
-        if driving {
-            self.raise(Some(self.common.config_vector), ISR_CONFIG);
+        if self.common.broken_under_driver() {
+            self.raise_config();
         }
+    }
+
+    /// Tells the driver that the configuration, or the need of a reset, has changed.
+    fn raise_config(&mut self) {
+        self.raise(Some(self.common.config_vector), ISR_CONFIG);
     }
 
     /// Collects the device parts.
@@ -531,18 +574,23 @@ impl Device {
             match part.kind {
                 parts::NET_CVQ_CFG => kind.load(part)?,
                 extra::KIND => self.extra.check(part)?,
-                _ => parts::common::load(&mut common, &self.shape, part)?,
+                _ => parts::common::load(
+                    &mut common,
+                    &self.shape,
+                    self.traits.choices.verify_common_cfg,
+                    part,
+                )?,
             }
         }
         parts::common::check(&common, &self.shape, |set| kind.acceptable(set))?;
         // Nothing can fail from here on.
-        self.common = common;
+        let before = std::mem::replace(&mut self.common, common);
         self.kind = kind;
         for part in parts.iter().filter(|part| part.kind == extra::KIND) {
             self.extra.load(part);
         }
-        self.stop_rings();
-        self.restored = true;
+        self.settle_rings(&before);
+        self.config_pending = self.common.broken_under_driver();
         debug!(device = self.name, parts = parts.len(), "device parts set");
         Ok(())
     }

@@ -14,15 +14,19 @@ use super::admin::Admin;
 use super::bar;
 use super::blk::disk::{self, Disk};
 use super::blk::{self, Blk, MAX_QUEUES};
+use super::choices::Choices;
 use super::control;
 use super::device::{Device, Traits};
 use super::features;
 use super::host::HostSocket;
 use super::kind::Kind;
 use super::net::{MAX_PAIRS, Net};
+use super::parts::extra::Impossible;
 use super::switch::SwitchPort;
 use super::world::World;
 use crate::function::{Function, Identity, PortRef, Reset};
+
+pub use super::parts::extra::Ballast;
 
 /// First bytes of every address; the last one is the function's index. Locally
 /// administered, in the range that emulators use.
@@ -57,6 +61,8 @@ pub struct Config {
     pub objects: u8,
     /// Whether device parts can be set without those that must precede them.
     pub lenient_parts: bool,
+    /// Where the devices do otherwise than by default.
+    pub choices: Choices,
     /// Whether the VFs can be used by legacy drivers, with the help of the PF's
     /// administration virtqueue.
     pub transitional: bool,
@@ -66,6 +72,8 @@ pub struct Config {
     pub indirect: bool,
     /// Bytes of ballast in each function's device parts.
     pub extra_parts: usize,
+    /// Bytes of ballast in one part.
+    pub extra_part_size: usize,
     /// Where to bind the host's port of the switch.
     pub host_socket: Option<PathBuf>,
 }
@@ -80,10 +88,12 @@ impl Default for Config {
             long_admin_chains: false,
             objects: OBJECTS,
             lenient_parts: false,
+            choices: Choices::default(),
             transitional: false,
             mrg_rxbuf: true,
             indirect: true,
             extra_parts: 0,
+            extra_part_size: EXTRA_PART_SIZE,
             host_socket: None,
         }
     }
@@ -100,8 +110,8 @@ pub enum Error {
     Queues(u16),
     #[error(transparent)]
     Disk(#[from] disk::Error),
-    #[error("{0} bytes of extra parts: {MAX_EXTRA_PARTS} are possible")]
-    ExtraParts(usize),
+    #[error(transparent)]
+    ExtraParts(#[from] Impossible),
     #[error("host socket {0}: {1}")]
     HostSocket(PathBuf, io::Error),
     #[error("cannot start a thread: {0}")]
@@ -114,8 +124,8 @@ pub const ADMIN_QUEUE_SIZE: u16 = 64;
 /// Device parts objects of each kind unless told otherwise.
 pub const OBJECTS: u8 = 4;
 
-/// Bytes of extra parts at most.
-pub const MAX_EXTRA_PARTS: usize = 256 << 20;
+/// Bytes of ballast in one part unless told otherwise.
+pub const EXTRA_PART_SIZE: usize = 4096;
 
 /// A PF and its VFs. Its threads end when it is dropped.
 pub struct Machine {
@@ -155,9 +165,7 @@ impl Machine {
         if !(1..=MAX_PAIRS).contains(&config.queue_pairs) {
             return Err(Error::QueuePairs(config.queue_pairs));
         }
-        if config.extra_parts > MAX_EXTRA_PARTS {
-            return Err(Error::ExtraParts(config.extra_parts));
-        }
+        let ballast = Ballast::new(config.extra_parts, config.extra_part_size)?;
         let host = match &config.host_socket {
             None => None,
             Some(path) => {
@@ -182,13 +190,14 @@ impl Machine {
         };
         let devices = (0..)
             .zip(ports)
-            .map(|(index, port)| device(&config, index, port, kind(index)))
+            .map(|(index, port)| device(&config, ballast, index, port, kind(index)))
             .collect();
         let shared = Arc::new(Shared {
             world: Mutex::new(World::new(
                 devices,
                 host.clone(),
                 Admin::new(config.transitional, config.objects),
+                config.choices,
             )),
             wake: Condvar::new(),
             ending: AtomicBool::new(false),
@@ -261,7 +270,13 @@ fn net(config: &Config, index: usize) -> Net {
     Net::new(mac, config.queue_pairs, config.mrg_rxbuf)
 }
 
-fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> Device {
+fn device(
+    config: &Config,
+    ballast: Ballast,
+    index: usize,
+    port: PortRef,
+    kind: Box<dyn Kind>,
+) -> Device {
     let (name, owner) = match index {
         0 => ("pf".to_string(), features::SR_IOV),
         vf => (format!("vf{vf}"), 0),
@@ -284,8 +299,9 @@ fn device(config: &Config, index: usize, port: PortRef, kind: Box<dyn Kind>) -> 
         admin_queue_size: config.admin_queue_size,
         long_admin_chains: config.long_admin_chains,
         transitional,
-        extra_parts: config.extra_parts,
+        ballast,
         lenient_parts: config.lenient_parts,
+        choices: config.choices,
     };
     Device::new(name, port, kind, traits)
 }

@@ -8,7 +8,9 @@
 //! used index in the driver's memory says how many that were, and a ring loaded
 //! from parts continues there: next available := next used := used.idx. This
 //! needs a device that takes no buffer before it can complete it: receive
-//! buffers are only taken when a frame is at hand.
+//! buffers are only taken when a frame is at hand. A ring that runs knows its
+//! positions and reads used.idx no more. One that was not in operation on the
+//! other device starts at 0, whatever is in memory.
 
 use std::num::Wrapping;
 use std::sync::atomic::{Ordering, fence};
@@ -49,6 +51,12 @@ impl QueueConfig {
             driver: 0,
             device: 0,
         }
+    }
+
+    /// Whether the ring of `other` is this one: the same areas in the same memory.
+    pub fn same_ring(&self, other: &Self) -> bool {
+        let vector = other.vector;
+        Self { vector, ..*self } == *other
     }
 
     /// Whether this can be the state of a queue: a size that fits and, where a
@@ -218,3 +226,6 @@ impl Ring {
         GuestAddress(self.queue.used_ring().wrapping_add(offset))
     }
 }
+
+#[cfg(test)]
+mod ordering;

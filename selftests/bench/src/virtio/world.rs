@@ -10,6 +10,7 @@ use tracing::debug;
 use super::admin::faults::Action;
 use super::admin::{Admin, COMMAND_HEADER, Command, REPLY_HEADER, Reach, Reply, opcode};
 use super::chain::Chain;
+use super::choices::Choices;
 use super::device::{Device, Request};
 use super::host::HostSocket;
 use super::kind::Frame;
@@ -27,7 +28,7 @@ const COMMAND_SLACK: usize = 64 * 1024;
 /// A command that was executed and of which the driver has not heard.
 struct Parked {
     chain: Chain,
-    bytes: Vec<u8>,
+    reply: Reply,
     /// When the driver hears of it; `None` until it is released.
     due: Option<Instant>,
 }
@@ -37,6 +38,7 @@ pub struct World {
     pub admin: Admin,
     /// Number of VFs that exist.
     pub enabled_vfs: usize,
+    pub choices: Choices,
     switch: Switch,
     host: Option<Arc<HostSocket>>,
     /// Queues that were left with work, for the worker thread.
@@ -45,11 +47,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(devices: Vec<Device>, host: Option<Arc<HostSocket>>, admin: Admin) -> Self {
+    pub fn new(
+        devices: Vec<Device>,
+        host: Option<Arc<HostSocket>>,
+        admin: Admin,
+        choices: Choices,
+    ) -> Self {
         Self {
             devices,
             admin,
             enabled_vfs: 0,
+            choices,
             switch: Switch::default(),
             host,
             backlog: VecDeque::new(),
@@ -105,7 +113,7 @@ impl World {
         if !device.running() {
             return;
         }
-        if let Some(mac) = device.mac() {
+        if let Some(mac) = device.mac().filter(|_| !self.choices.no_mac_learning) {
             self.switch.learn(mac, SwitchPort::Device(index));
         }
         for queue in 0..self.devices[index].common().queues.len() {
@@ -228,38 +236,37 @@ impl World {
             Some(Action::Silence) => None,
             Some(Action::ResultFill(byte)) => {
                 reply.result.fill(byte);
-                return self.complete(queue, &chain, &reply.bytes());
+                return self.complete(queue, &chain, &reply);
             }
             Some(Action::ResultSize(size)) => {
                 resize(command.opcode, &mut reply, size);
-                return self.complete(queue, &chain, &reply.bytes());
+                return self.complete(queue, &chain, &reply);
             }
             Some(Action::Withhold(size)) => {
-                let bytes = reply.bytes();
-                let written = bytes.len().min(REPLY_HEADER + size as usize);
-                return self.complete_as(queue, &chain, &bytes[..written], bytes.len() as u32);
+                let claimed = reply.size() as u32;
+                reply.result.truncate(size as usize);
+                return self.complete_as(queue, &chain, &reply, claimed);
             }
-            _ => return self.complete(queue, &chain, &reply.bytes()),
+            _ => return self.complete(queue, &chain, &reply),
         };
-        self.parked.push(Parked {
-            chain,
-            bytes: reply.bytes(),
-            due,
-        });
+        self.parked.push(Parked { chain, reply, due });
     }
 
     /// Lets the driver have a reply.
-    fn complete(&mut self, queue: u16, chain: &Chain, bytes: &[u8]) {
-        self.complete_as(queue, chain, bytes, 0);
+    fn complete(&mut self, queue: u16, chain: &Chain, reply: &Reply) {
+        self.complete_as(queue, chain, reply, 0);
     }
 
     /// Lets the driver have a reply, of at least `claimed` bytes if it is to be believed.
-    fn complete_as(&mut self, queue: u16, chain: &Chain, bytes: &[u8], claimed: u32) {
+    fn complete_as(&mut self, queue: u16, chain: &Chain, reply: &Reply, claimed: u32) {
         let wanted = self.devices[PF].run(|device, mem| {
             let Some(ring) = device.ring_mut(queue) else {
                 return Ok(false);
             };
-            let written = chain.write(mem, bytes)?;
+            chain.write_at(mem, 0, &reply.status.bytes())?;
+            chain.write_at(mem, REPLY_HEADER as u64, &reply.result)?;
+            // Replies are far smaller than 4 GiB: the largest has all parts of a device.
+            let written = chain.writable().min(reply.size() as u64) as u32;
             ring.publish(mem, &[(chain.head(), written.max(claimed))])?;
             ring.wants_interrupt(mem)
         });
@@ -295,8 +302,8 @@ impl World {
         let Some(queue) = self.devices[PF].admin_queue() else {
             return;
         };
-        for Parked { chain, bytes, .. } in parked {
-            self.complete(queue, &chain, &bytes);
+        for Parked { chain, reply, .. } in parked {
+            self.complete(queue, &chain, &reply);
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::temp_dir::TempDir;
 
@@ -40,7 +40,8 @@ fn impossible_options_are_refused() {
         ("--queue-pairs", &["0", "9"]),
         ("--device", &["fridge"]),
         ("--pci-slot", &["0", "30"]),
-        ("--extra-parts", &["-1", "99999999999", "x"]),
+        ("--extra-parts", &["-1", "268435457", "99999999999", "x"]),
+        ("--extra-part-size", &["-1", "0", "1048577", "x"]),
     ] {
         for value in values {
             refuses(&["--dir", path, &format!("{option}={value}")], option);
@@ -49,6 +50,11 @@ fn impossible_options_are_refused() {
     refuses(
         &["--dir", path, "--transitional", "--no-admin-vq"],
         "--transitional",
+    );
+    let too_many = ["--extra-parts=8388610", "--extra-part-size=2"];
+    refuses(
+        &["--dir", path, too_many[0], too_many[1]],
+        "--extra-part-size 2",
     );
     refuses(&["--dir", path, "--dance"], "--dance");
     refuses(&["--dir", path, "--host-socket"], "--host-socket");
@@ -64,6 +70,7 @@ fn options_of_the_other_device_type_are_refused() {
         ("blk", "--queue-pairs=1"),
         ("blk", "--transitional"),
         ("blk", "--no-mrg-rxbuf"),
+        ("blk", "--no-mac-learning"),
         ("blk", "--host-socket=host.sock"),
         ("net", "--blk-queues=1"),
         ("net", "--disk-size=512"),
@@ -159,6 +166,7 @@ fn help_is_no_error() {
         "--queue-pairs",
         "--no-admin-vq",
         "--extra-parts",
+        "--extra-part-size",
         "--device",
         "--disk-size",
     ] {
@@ -188,6 +196,72 @@ fn shut_down(dir: &Path, mut child: Child) {
         .write_all(b"{\"cmd\":\"shutdown\"}\n")
         .expect("request");
     assert_eq!(child.wait().expect("exit").code(), Some(0));
+}
+
+/// Asks the bench for something.
+fn ask(control: &mut BufReader<UnixStream>, request: &Value) -> Value {
+    let line = format!("{request}\n");
+    control
+        .get_mut()
+        .write_all(line.as_bytes())
+        .expect("request");
+    let mut answer = String::new();
+    control.read_line(&mut answer).expect("answer");
+    serde_json::from_str(&answer).expect("JSON")
+}
+
+/// Lengths of the parts of ballast that VF 1 has.
+fn ballast(control: &mut BufReader<UnixStream>) -> Vec<u32> {
+    let answer = ask(control, &json!({"cmd": "parts", "function": "vf1"}));
+    let hex = answer["parts"].as_str().expect("hexadecimal digits");
+    let mut rest: Vec<u8> = (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("digits"))
+        .collect();
+    let mut lengths = Vec::new();
+    while !rest.is_empty() {
+        let length = u32::from_le_bytes(rest[12..16].try_into().expect("four bytes"));
+        if rest[..2] == [0xff, 0x05] {
+            lengths.push(length);
+        }
+        rest.drain(..16 + length as usize);
+    }
+    lengths
+}
+
+#[test]
+fn ballast_is_as_asked_for() {
+    for (options, lengths) in [
+        (&[][..], vec![]),
+        (&["--extra-parts=5000"], vec![4096, 904]),
+        (
+            &["--extra-parts=100", "--extra-part-size=40"],
+            vec![40, 40, 20],
+        ),
+        (
+            &["--extra-parts=2097152", "--extra-part-size=1048576"],
+            vec![1 << 20; 2],
+        ),
+    ] {
+        let dir = TempDir::new();
+        let child = start(dir.path(), &[&["--vfs=1"], options].concat());
+        let socket = UnixStream::connect(dir.path().join("control.sock"));
+        let mut control = BufReader::new(socket.expect("control socket"));
+        assert_eq!(ballast(&mut control), lengths, "{options:?}");
+        let resize = |bytes, part_size| json!({"cmd": "ballast", "function": "vf1", "bytes": bytes, "part_size": part_size});
+        assert_eq!(ask(&mut control, &resize(7, 3))["ok"], true);
+        assert_eq!(ballast(&mut control), [3, 3, 1]);
+        let touch = |parts| json!({"cmd": "touch-ballast", "function": "vf1", "parts": parts});
+        assert_eq!(ask(&mut control, &touch(3))["ok"], true);
+        for impossible in [resize(7, 0), resize(-1, 3), touch(4), touch(-1)] {
+            let answer = ask(&mut control, &impossible);
+            assert_eq!(answer["ok"], false, "{impossible}");
+            let error = answer["error"].as_str().expect("a reason");
+            assert!(!error.is_empty() && !error.contains('\n'), "{error:?}");
+        }
+        assert_eq!(ballast(&mut control), [3, 3, 1]);
+        drop(control);
+        shut_down(dir.path(), child);
+    }
 }
 
 fn sockets(dir: &Path) -> Vec<String> {

@@ -351,6 +351,35 @@ fn a_queue_can_be_taken_away_and_placed_again() {
 }
 
 #[test]
+fn a_queue_that_is_placed_again_after_a_load_starts_at_its_beginning() {
+    let rig = transitional(2);
+    let mut legacy = LegacyDriver::new(&rig, 1);
+    legacy.start(0);
+    let out = frame(legacy.pf.mac(), legacy.vf.mac(), b"");
+    legacy.send(&out);
+    assert_eq!(legacy.pf.set_mode(1, STOPPED), S_OK);
+    assert_eq!(legacy.pf.set_mode(2, STOPPED), S_OK);
+    assert_eq!(legacy.pf.create(2, 0, OBJ_SET), S_OK);
+    assert_eq!(legacy.pf.set_parts(2, 0, &rig.parts(1)), S_OK);
+    legacy.number = 2;
+    legacy.vf.move_to(2);
+    // Between the load and the resume; what was used of it stays in memory.
+    legacy.set16(LEGACY_QUEUE_SELECT, 1);
+    let page = legacy.get::<4>(LEGACY_QUEUE_ADDRESS);
+    legacy.set(LEGACY_QUEUE_ADDRESS, &[0; 4]);
+    legacy.set(LEGACY_QUEUE_ADDRESS, &page);
+    let queue = &mut legacy.vf.queues[1];
+    (queue.next_desc, queue.avail_idx, queue.last_used) = (0, 0, 0);
+    rig.write(queue.avail, &[0; 4]);
+    assert_eq!(rig.read_u16(queue.used + 2), 1);
+    let used = queue.used;
+    assert_eq!(legacy.pf.set_mode(2, 0), S_OK);
+    legacy.send(&out);
+    assert_eq!(rig.read_u16(used + 2), 1);
+    assert_eq!(rig.counter(2, "tx_frames"), 1);
+}
+
+#[test]
 fn a_legacy_reset_resets() {
     let rig = transitional(1);
     let mut legacy = LegacyDriver::new(&rig, 1);

@@ -9,6 +9,7 @@ mod admin;
 mod blk;
 mod blk_durability;
 mod blk_migration;
+mod choices;
 mod concurrency;
 mod control_queue;
 mod driver;

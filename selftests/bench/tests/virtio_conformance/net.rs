@@ -66,6 +66,58 @@ fn transmit_through_an_indirect_table() {
     assert_eq!(vf.take(offered), Some(sent));
 }
 
+/// Has the PF send a frame in `pieces` pieces, in a chain that zigzags through an
+/// indirect table of `entries`; whether it arrives.
+fn zigzag(pieces: u16, entries: u32) -> bool {
+    let rig = Rig::plain(1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    let mut vf = Driver::up(&rig, 1, 0);
+    let sent = frame(vf.mac(), pf.mac(), &[7; 200]);
+    let offered = vf.offer(2048);
+    let (table, data) = (pf.alloc(0x4000), pf.alloc(0x1000));
+    rig.write(data, &[vec![0; NET_HEADER], sent.clone()].concat());
+    let total = (NET_HEADER + sent.len()) as u32;
+    // Entry 0, then far ones from the end of those that fit into the memory here.
+    let last = entries.min(1024) as u16 - 1;
+    let place = |k: u16| if k == 0 { 0 } else { last - (k - 1) };
+    for k in 0..pieces {
+        let rest = if k + 1 < pieces {
+            1
+        } else {
+            total - u32::from(k)
+        };
+        let more = if k + 1 < pieces { DESC_NEXT } else { 0 };
+        let piece = (data + u64::from(k), rest, more, place(k + 1));
+        pf.write_desc_at(table, place(k), piece);
+    }
+    pf.write_desc(1, 0, (table, 16 * entries, DESC_INDIRECT, 0));
+    pf.push(1, 0);
+    pf.kick(1);
+    if pf.used(1) == Some((0, 0)) {
+        assert_eq!(vf.take(offered), Some(sent));
+        return true;
+    }
+    assert_ne!(
+        pf.status() & NEEDS_RESET,
+        0,
+        "it arrives, or breaks the device"
+    );
+    false
+}
+
+#[test]
+fn an_indirect_table_may_be_longer_than_the_queue() {
+    // The queue has 16 descriptors. Not the table is bounded by that, but the chain.
+    for entries in [17, 100, 1024, 65536, u32::MAX / 16] {
+        assert!(zigzag(1, entries), "one of {entries}");
+        assert!(
+            zigzag(16, entries),
+            "as many as the queue has, of {entries}"
+        );
+        assert!(!zigzag(17, entries), "one more, of {entries}");
+    }
+}
+
 #[test]
 fn a_frame_is_merged_from_several_buffers() {
     let rig = Rig::plain(1);

@@ -3,8 +3,9 @@
 //! goes on with another function.
 
 use bench::virtio::machine::Config;
+use serde_json::{Value, json};
 
-use crate::driver::{Driver, frame};
+use crate::driver::{Command, Driver, frame};
 use crate::rig::Rig;
 use crate::wire::*;
 
@@ -76,7 +77,7 @@ pub fn without_select(bytes: &[u8]) -> Vec<Part> {
 }
 
 /// A PF that may set parts of VF `vf`, which is stopped.
-fn ready_to_set(rig: &Rig, vf: u64) -> Driver<'_> {
+pub fn ready_to_set(rig: &Rig, vf: u64) -> Driver<'_> {
     let mut pf = Driver::up(rig, 0, 0);
     pf.linux_admin_setup();
     assert_eq!(pf.create(vf, 0, OBJ_SET), S_OK);
@@ -154,7 +155,7 @@ fn get_selected_gives_those_that_exist_in_order() {
     .iter()
     .flat_map(Part::header)
     .collect();
-    let reply = pf.admin(&crate::driver::Command::get_selected(1, 0, &list), 4096);
+    let reply = pf.admin(&Command::get_selected(1, 0, &list), 4096);
     assert_eq!(reply.code, S_OK);
     let kinds: Vec<_> = split(&reply.result)
         .iter()
@@ -288,7 +289,7 @@ fn any_selection_is_a_lenience() {
 /// What a single change does to a good sequence of parts.
 type Spoil = fn(&mut Vec<Part>);
 
-fn find(parts: &mut [Part], kind: u16, selector: u64) -> &mut Part {
+pub fn find(parts: &mut [Part], kind: u16, selector: u64) -> &mut Part {
     let found = parts
         .iter_mut()
         .find(|part| (part.kind, part.selector) == (kind, selector));
@@ -593,6 +594,29 @@ fn loaded_rings_that_are_not_there_break_the_target() {
 }
 
 #[test]
+fn a_need_of_reset_moves_and_is_told() {
+    let rig = Rig::plain(2);
+    let mut pf = ready_to_set(&rig, 2);
+    let _vf = Driver::up(&rig, 1, 0);
+    let whole = rig.parts(1);
+    let mut parts = split(&whole);
+    find(&mut parts, PART_DEVICE_STATUS, 0).value[0] |= NEEDS_RESET;
+    let broken = join(&parts);
+    let target = &rig.ports[2];
+    // Not for parts that were set before those that count.
+    assert_eq!(pf.set_parts(2, 0, &broken), S_OK);
+    assert_eq!(pf.set_parts(2, 0, &whole), S_OK);
+    target.take_interrupts();
+    assert_eq!(pf.set_mode(2, 0), S_OK);
+    assert_eq!(target.take_interrupts(), [1, 2, 3], "of the queues");
+    assert_eq!(pf.set_mode(2, STOPPED), S_OK);
+    assert_eq!(pf.set_parts(2, 0, &broken), S_OK);
+    assert!(target.take_interrupts().is_empty(), "not while stopped");
+    assert_eq!(pf.set_mode(2, 0), S_OK);
+    assert_eq!(target.take_interrupts(), [0], "and nothing else");
+}
+
+#[test]
 fn ballast() {
     let size = 10_000;
     let rig = lenient(Config {
@@ -601,7 +625,7 @@ fn ballast() {
     });
     let mut pf = ready_to_set(&rig, 2);
     assert_eq!(pf.create(1, 1, OBJ_GET), S_OK);
-    let poke = serde_json::json!(
+    let poke = json!(
         {"cmd": "poke-extra", "function": "vf1", "position": 9999, "value": 0xa5});
     rig.control(poke);
     let bytes = pf.get_parts(1, 1);
@@ -635,7 +659,203 @@ fn ballast() {
         );
         assert_eq!(rig.parts(2), before);
     }
-    let beyond = serde_json::json!(
+    let beyond = json!(
         {"cmd": "poke-extra", "function": "vf1", "position": 10_000, "value": 0});
     assert!(!rig.control_fails(beyond).is_empty());
+}
+
+fn set_ballast(function: &str, bytes: usize, part_size: usize) -> Value {
+    json!({"cmd": "ballast", "function": function, "bytes": bytes, "part_size": part_size})
+}
+
+fn touch_ballast(function: &str, parts: usize) -> Value {
+    json!({"cmd": "touch-ballast", "function": function, "parts": parts})
+}
+
+/// The parts of ballast among others.
+fn extra(bytes: &[u8]) -> Vec<Part> {
+    let mut parts = split(bytes);
+    parts.retain(|part| part.kind == PART_EXTRA);
+    parts
+}
+
+/// Ballast after a reset.
+fn pristine(bytes: usize, part_size: usize) -> Vec<Part> {
+    let bytes: Vec<u8> = (0..bytes).map(|at| (at ^ (at >> 8)) as u8).collect();
+    let parts = (0..).zip(bytes.chunks(part_size));
+    parts
+        .map(|(index, value)| Part::new(PART_EXTRA, index, value))
+        .collect()
+}
+
+/// Number of parts and bytes, as METADATA_GET has them.
+fn metadata(pf: &mut Driver, vf: u64, id: u32) -> (usize, usize) {
+    let [count, size] = [METADATA_COUNT, METADATA_SIZE].map(|kind| {
+        let reply = pf.admin(&Command::metadata(vf, id, kind), 8);
+        assert_eq!(reply.code, S_OK);
+        u64::from_le_bytes(reply.result.try_into().expect("one word")) as usize
+    });
+    (count, size)
+}
+
+#[test]
+fn ballast_comes_and_goes() {
+    let rig = Rig::plain(2);
+    let mut pf = ready_to_set(&rig, 2);
+    assert_eq!(pf.create(1, 1, OBJ_GET), S_OK);
+    let (plain, untouched) = (rig.parts(1), rig.parts(2));
+    let (count, size) = metadata(&mut pf, 1, 1);
+    assert_eq!((count, size), (split(&plain).len(), plain.len()));
+    for (bytes, part_size, parts) in [
+        (1000, 64, 16),
+        (1000, 1, 1000),
+        (1024, 64, 16),
+        (300_000, 4096, 74),
+        (2 << 20, 1 << 20, 2),
+        (5, 1 << 20, 1),
+    ] {
+        rig.control(set_ballast("vf1", bytes, part_size));
+        let there = rig.parts(1);
+        assert_eq!(extra(&there), pristine(bytes, part_size));
+        assert_eq!(there[..plain.len()], plain, "the other parts");
+        assert_eq!(pf.get_parts(1, 1), there);
+        let more = (count + parts, size + bytes + parts * PART_HEADER);
+        assert_eq!(metadata(&mut pf, 1, 1), more);
+        // Resets are about the contents.
+        let resets: [&dyn Fn(); 2] = [&|| rig.flr(1), &|| {
+            Driver::new(&rig, 1).w8(DEVICE_STATUS, 0)
+        }];
+        for reset in resets {
+            rig.control(touch_ballast("vf1", 1));
+            assert_ne!(rig.parts(1), there);
+            reset();
+            assert_eq!(rig.parts(1), there);
+        }
+        rig.control(touch_ballast("vf1", parts));
+        assert_eq!(rig.parts(2), untouched, "another function");
+    }
+    rig.control(set_ballast("vf1", 0, 1));
+    assert_eq!(rig.parts(1), plain);
+}
+
+#[test]
+fn ballast_fits_its_like() {
+    let rig = Rig::plain(2);
+    let mut pf = ready_to_set(&rig, 2);
+    rig.control(set_ballast("vf1", 1000, 64));
+    rig.control(touch_ballast("vf1", 3));
+    let parts = rig.parts(1);
+    for (bytes, part_size) in [(0, 64), (999, 64), (960, 64), (1000, 63), (1000, 65)] {
+        rig.control(set_ballast("vf2", bytes, part_size));
+        let before = rig.parts(2);
+        assert_eq!(
+            pf.set_parts(2, 0, &parts),
+            (EINVAL, Q_INVALID_FIELD),
+            "{bytes} bytes in parts of {part_size}"
+        );
+        assert_eq!(rig.parts(2), before);
+    }
+    rig.control(set_ballast("vf2", 1000, 64));
+    assert_eq!(pf.set_parts(2, 0, &parts), S_OK);
+    assert_eq!(rig.parts(2), parts);
+}
+
+#[test]
+fn impossible_ballast_is_refused() {
+    let rig = Rig::plain(1);
+    rig.control(set_ballast("vf1", 100, 10));
+    let before = rig.parts(1);
+    for impossible in [
+        set_ballast("vf1", 100, 0),
+        set_ballast("vf1", 0, 0),
+        set_ballast("vf1", 100, (1 << 20) + 1),
+        set_ballast("vf1", (256 << 20) + 1, 4096),
+        set_ballast("vf1", usize::MAX, 1),
+        set_ballast("vf1", (4 << 20) + 1, 1),
+        set_ballast("vf2", 100, 10),
+        json!({"cmd": "ballast", "function": "vf1", "bytes": 1}),
+        json!({"cmd": "ballast", "function": "vf1", "bytes": -1, "part_size": 1}),
+        touch_ballast("vf1", 11),
+        touch_ballast("vf1", usize::MAX),
+        touch_ballast("vf2", 1),
+        touch_ballast("pf", 1),
+        json!({"cmd": "touch-ballast", "function": "vf1"}),
+    ] {
+        let error = rig.control_fails(impossible.clone());
+        assert_eq!(error.lines().count(), 1, "{impossible}: {error:?}");
+        assert_eq!(rig.parts(1), before, "{impossible} had an effect");
+    }
+    rig.control(touch_ballast("pf", 0));
+    rig.control(touch_ballast("vf1", 10));
+}
+
+#[test]
+fn each_touch_changes_so_many_parts() {
+    let rig = Rig::plain(1);
+    rig.control(set_ballast("vf1", 999, 10));
+    let mut before = extra(&rig.parts(1));
+    for (count, at) in [
+        (1, vec![0]),
+        (1, vec![0]),
+        (5, vec![0, 20, 40, 60, 80]),
+        (5, vec![0, 20, 40, 60, 80]),
+        (0, vec![]),
+        (3, vec![0, 33, 66]),
+        (100, (0..100).collect()),
+        (100, (0..100).collect()),
+    ] {
+        rig.control(touch_ballast("vf1", count));
+        let now = extra(&rig.parts(1));
+        let pairs = now.iter().zip(&before);
+        let changed: Vec<u64> = pairs
+            .filter(|(now, before)| now != before)
+            .map(|(now, _)| now.selector)
+            .collect();
+        assert_eq!(changed, at);
+        for (now, before) in now.iter().zip(&before) {
+            let bytes = now.value.iter().zip(&before.value);
+            assert!(bytes.filter(|(now, before)| now != before).count() <= 1);
+        }
+        before = now;
+    }
+}
+
+#[test]
+fn ballast_changes_amid_commands() {
+    let rig = Rig::plain(2);
+    let mut pf = ready_to_set(&rig, 2);
+    assert_eq!(pf.create(1, 1, OBJ_GET), S_OK);
+    let small = rig.parts(1);
+    // Who asked for the size too early gets what there is room for.
+    rig.control(set_ballast("vf1", 100_000, 64));
+    let room = small.len() as u32 + 1000;
+    let cut = pf.admin(&Command::get_all(1, 1), room);
+    let whole = rig.parts(1);
+    assert_eq!(cut.code, S_OK);
+    assert_eq!(cut.result, whole[..room as usize]);
+    // What was read stays what it was.
+    rig.control(json!({"cmd": "inject", "opcode": CMD_PARTS_GET, "action": {"silence": true}}));
+    let started = pf.admin_start(&Command::get_all(1, 1), whole.len() as u32);
+    rig.control(set_ballast("vf1", 10, 3));
+    rig.control(json!({"cmd": "release"}));
+    let reply = pf.admin_reply(started).expect("a reply");
+    assert_eq!((reply.code, reply.result), (S_OK, whole.clone()));
+    // So does what was set, whether the driver has heard of it or not.
+    rig.control(set_ballast("vf2", 100_000, 64));
+    rig.control(json!({"cmd": "inject", "opcode": CMD_PARTS_SET, "action": {"silence": true}}));
+    let data = [crate::driver::object_header(0), whole.clone()].concat();
+    let set = Command::vf(CMD_PARTS_SET, 2, &data);
+    let started = pf.admin_start(&set, 0);
+    assert_eq!(rig.parts(2), whole);
+    rig.control(set_ballast("vf2", 0, 1));
+    rig.control(json!({"cmd": "release"}));
+    assert_eq!(pf.admin_reply(started).expect("a reply").code, S_OK);
+    // Parts of what is gone; then far more than all parts of any function.
+    assert_eq!(rig.parts(2), small);
+    rig.control(set_ballast("vf1", 80_000, 64));
+    assert_eq!(pf.set_parts(2, 0, &whole), (EINVAL, Q_INVALID_FIELD));
+    rig.control(set_ballast("vf1", 0, 1));
+    assert_eq!(pf.set_parts(2, 0, &whole), (ENOMEM, Q_NORESOURCE));
+    assert_eq!(rig.parts(2), small);
+    assert_eq!(pf.status() & NEEDS_RESET, 0);
 }

@@ -64,6 +64,75 @@ fn a_stopped_function_is_silent_and_answers() {
     assert_eq!(vf.take(waiting), Some(again));
 }
 
+/// Breaks the stopped VF, whose queue 1 is not in use yet. The queue is not enabled.
+fn break_while_stopped(vf: &Driver) {
+    vf.w16(QUEUE_SELECT, 1);
+    vf.w64(QUEUE_DESC, 0x1008);
+    vf.w16(QUEUE_ENABLE, 1);
+    assert_ne!(vf.status() & NEEDS_RESET, 0);
+    assert!(vf.port.take_interrupts().is_empty(), "stopped is silent");
+}
+
+/// A VF that is up, with its first queue only and vector 0 for the configuration.
+fn with_one_queue<'a>(rig: &'a Rig, vector: u16) -> Driver<'a> {
+    let mut vf = Driver::new(rig, 1);
+    let features = vf.offered();
+    assert!(vf.negotiate(features));
+    vf.w16(CONFIG_MSIX_VECTOR, vector);
+    vf.enable_queue(0, 16);
+    vf.drive();
+    vf
+}
+
+#[test]
+fn a_need_of_reset_is_told_on_resume() {
+    let rig = Rig::plain(1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    pf.linux_admin_setup();
+    let vf = with_one_queue(&rig, 0);
+    assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+    break_while_stopped(&vf);
+    assert_eq!(pf.set_mode(1, 0), S_OK);
+    assert_eq!(vf.port.take_interrupts(), [0]);
+    // Once.
+    assert_eq!(pf.set_mode(1, 0), S_OK);
+    assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+    assert_eq!(pf.set_mode(1, 0), S_OK);
+    assert!(vf.port.take_interrupts().is_empty());
+    // Without a vector for it, in the register.
+    let vf = with_one_queue(&rig, NO_VECTOR);
+    assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+    break_while_stopped(&vf);
+    assert_eq!(vf.read::<1>(vf.places.isr), [0]);
+    assert_eq!(pf.set_mode(1, 0), S_OK);
+    assert_eq!(vf.read::<1>(vf.places.isr), [2]);
+}
+
+#[test]
+fn a_need_of_reset_is_not_told_after_one() {
+    let rig = Rig::plain(1);
+    let mut pf = Driver::up(&rig, 0, 0);
+    pf.linux_admin_setup();
+    let resets: [fn(&Rig, &Driver); 2] = [|_, vf| vf.w8(DEVICE_STATUS, 0), |rig, _| rig.flr(1)];
+    for reset in resets {
+        let vf = with_one_queue(&rig, 0);
+        assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+        break_while_stopped(&vf);
+        reset(&rig, &vf);
+        vf.w16(CONFIG_MSIX_VECTOR, 0);
+        assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+        assert_eq!(pf.set_mode(1, 0), S_OK);
+        assert!(vf.port.take_interrupts().is_empty());
+    }
+    // Nor where no driver is at work.
+    let vf = Driver::new(&rig, 1);
+    vf.w16(CONFIG_MSIX_VECTOR, 0);
+    assert_eq!(pf.set_mode(1, STOPPED), S_OK);
+    break_while_stopped(&vf);
+    assert_eq!(pf.set_mode(1, 0), S_OK);
+    assert!(vf.port.take_interrupts().is_empty());
+}
+
 fn without_select(rig: &Rig) -> Vec<crate::parts::Part> {
     crate::parts::without_select(&rig.parts(1))
 }

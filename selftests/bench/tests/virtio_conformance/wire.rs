@@ -18,6 +18,8 @@ pub const QUEUE_NOTIFY_OFF: u64 = 0x1e;
 pub const QUEUE_DESC: u64 = 0x20;
 pub const QUEUE_DRIVER: u64 = 0x28;
 pub const QUEUE_DEVICE: u64 = 0x30;
+/// VIRTIO_MSI_NO_VECTOR
+pub const NO_VECTOR: u16 = 0xffff;
 pub const ADMIN_QUEUE_INDEX: u64 = 0x3c;
 pub const ADMIN_QUEUE_NUM: u64 = 0x3e;
 

@@ -192,6 +192,19 @@ impl Device {
         call::structure(self.file.as_fd(), call::vfio_request(19), &mut attach).map(drop)
     }
 
+    /// Attaches the page table, or IOAS, `page_table` for DMA with a PASID.
+    pub fn attach_pasid(&self, page_table: u32, pasid: u32) -> Result<(), Errno> {
+        // struct vfio_device_attach_iommufd_pt
+        let mut attach = call::Words::new(16);
+        for (index, value) in [16, ATTACH_PASID, page_table, pasid]
+            .into_iter()
+            .enumerate()
+        {
+            attach.set32(4 * index, value);
+        }
+        call::bytes(self.file.as_fd(), call::vfio_request(19), &mut attach).map(drop)
+    }
+
     /// Detaches it: it reaches no memory any more.
     pub fn detach(&mut self) -> Result<(), Errno> {
         let mut detach = vfio::vfio_device_detach_iommufd_pt {
@@ -382,13 +395,23 @@ impl Device {
     /// VFIO_DEVICE_FEATURE with any flags and any `argsz`, right or wrong.
     /// `payload` is what follows the header, in and out.
     pub fn feature(&self, flags: u32, argsz: u32, payload: &mut [u8]) -> Result<(), Errno> {
+        self.feature_number(flags, argsz, payload).map(drop)
+    }
+
+    /// Like [`Self::feature`], for one that returns a number.
+    pub(super) fn feature_number(
+        &self,
+        flags: u32,
+        argsz: u32,
+        payload: &mut [u8],
+    ) -> Result<i32, Errno> {
         let mut feature = Words::new(FEATURE_HEADER + payload.len());
         feature.set32(0, argsz);
         feature.set32(4, flags);
         feature.set(FEATURE_HEADER, payload);
-        call::bytes(self.file.as_fd(), call::vfio_request(17), &mut feature)?;
+        let number = call::bytes(self.file.as_fd(), call::vfio_request(17), &mut feature)?;
         feature.get(FEATURE_HEADER, payload);
-        Ok(())
+        Ok(number)
     }
 
     /// Is the feature there, for `GET` or `SET` in `flags`?
@@ -400,6 +423,9 @@ impl Device {
         )
     }
 }
+
+/// VFIO_DEVICE_ATTACH_PASID
+const ATTACH_PASID: u32 = 1;
 
 /// Bytes of `struct vfio_device_feature` before its data.
 pub const FEATURE_HEADER: usize = 8;

@@ -7,6 +7,7 @@ use vfio_bindings::bindings::vfio;
 
 use super::device::{Device, FEATURE_HEADER};
 use super::dirty::Bitmap;
+use super::mapping::Mapping;
 
 const START: u32 = vfio::VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
 const STOP: u32 = vfio::VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP;
@@ -70,7 +71,36 @@ impl Device {
         let (iova, length, page_size) = bitmap.window();
         // The kernel sets one bit a page: the bitmap has that many. No reference
         // to it is used until the call returns.
-        let mut report = payload([iova, length, page_size, bitmap.address()]);
+        self.report_dma_log_at(iova, length, page_size, bitmap.address())
+    }
+
+    /// Adds what was logged of `length` bytes at `iova` to a bitmap that others may
+    /// see.
+    pub fn report_into(
+        &self,
+        bitmap: &Mapping,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+    ) -> Result<(), Errno> {
+        let bytes = length.div_ceil(page_size.max(1)).div_ceil(64) * 8;
+        if bytes > bitmap.len() as u64 {
+            return Err(Errno::ENOSPC);
+        }
+        // A `Mapping` is accessed by volatile operations only.
+        self.report_dma_log_at(iova, length, page_size, bitmap.address())
+    }
+
+    /// Has the kernel set the bits of what was logged at `address`, where nothing
+    /// of this process must be but memory for them.
+    pub(super) fn report_dma_log_at(
+        &self,
+        iova: u64,
+        length: u64,
+        page_size: u64,
+        address: u64,
+    ) -> Result<(), Errno> {
+        let mut report = payload([iova, length, page_size, address]);
         let argsz = (FEATURE_HEADER + report.len()) as u32;
         self.feature(vfio::VFIO_DEVICE_FEATURE_GET | REPORT, argsz, &mut report)
     }

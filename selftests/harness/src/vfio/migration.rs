@@ -125,16 +125,22 @@ impl DataFd {
     pub fn read_available(&mut self) -> Result<Vec<u8>> {
         let mut stream = Vec::new();
         let mut chunk = vec![0; 65536];
+        while let Some(length) = self.read_some(&mut chunk)? {
+            stream.extend_from_slice(&chunk[..length]);
+        }
+        Ok(stream)
+    }
+
+    /// Reads once; `None` at the end, for good or until there is more.
+    pub fn read_some(&mut self, chunk: &mut [u8]) -> Result<Option<usize>> {
         loop {
-            match self.0.read(&mut chunk) {
-                Ok(0) => return Ok(stream),
-                Ok(length) => stream.extend_from_slice(&chunk[..length]),
-                Err(error) if error.raw_os_error() == Some(Errno::ENOMSG as i32) => {
-                    return Ok(stream);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("reading the migration stream"),
-            }
+            return match self.0.read(chunk) {
+                Ok(0) => Ok(None),
+                Ok(length) => Ok(Some(length)),
+                Err(error) if error.raw_os_error() == Some(Errno::ENOMSG as i32) => Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(error).context("reading the migration stream"),
+            };
         }
     }
 
@@ -186,6 +192,27 @@ pub fn errno_of(error: std::io::Error) -> Errno {
 }
 
 impl Device {
+    /// Names of the features of migration that there are: none on a device that
+    /// cannot migrate.
+    pub fn migration_features(&self) -> Result<Vec<&'static str>, Errno> {
+        let mut found = Vec::new();
+        for (name, feature) in [
+            ("MIGRATION", vfio::VFIO_DEVICE_FEATURE_MIGRATION),
+            (
+                "MIG_DEVICE_STATE",
+                vfio::VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+            ),
+            ("MIG_DATA_SIZE", vfio::VFIO_DEVICE_FEATURE_MIG_DATA_SIZE),
+        ] {
+            match self.probe(vfio::VFIO_DEVICE_FEATURE_GET | feature) {
+                Ok(()) => found.push(name),
+                Err(Errno::ENOTTY) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(found)
+    }
+
     /// Which optional states there are.
     pub fn migration_flags(&self) -> Result<Flags, Errno> {
         let mut payload = [0; 8];

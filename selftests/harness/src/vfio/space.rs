@@ -84,6 +84,13 @@ impl Space {
         }
     }
 
+    /// An iommufd that stands in for a container, for users who know of containers
+    /// only.
+    pub fn emulated_container() -> Result<Self> {
+        let container = open("/dev/iommu")?;
+        Ok(Self::Container { container })
+    }
+
     /// The way to devices that it stands for.
     pub fn access(&self) -> Access {
         match self {

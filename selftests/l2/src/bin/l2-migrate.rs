@@ -8,14 +8,21 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use harness::pci::Address;
-use l2::host::{DeviceType, Driver, Options, Report, Tracking, Verdict, render, run, verdicts};
-use runner::paths;
+use l2::host::{
+    Common, DeviceType, Driver, Options, Report, Scenario, Tracking, Verdict, VirtualIommu, ktap,
+    render, run, verdicts,
+};
 
 /// Live-migrates a guest that owns a virtio VF of the bench.
 #[derive(Parser)]
 #[command(name = "l2-migrate")]
 struct Arguments {
+    /// What happens to the guest.
+    #[arg(long, value_enum, default_value = "once")]
+    scenario: Scenario,
+    /// What the tests are called, where the bench makes this run what it is.
+    #[arg(long, value_name = "NAME")]
+    called: Option<String>,
     /// The driver that the VFs are bound to.
     #[arg(long, value_enum, default_value = "rs")]
     driver: Driver,
@@ -23,28 +30,18 @@ struct Arguments {
     #[arg(long, value_enum, default_value = "net")]
     device: DeviceType,
     /// Have the IOMMU model lose dirty bits; pass only if the page check notices.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     negative_control: bool,
     /// Have the guest use its device by the legacy interface only.
     #[arg(long)]
     legacy_guest: bool,
+    /// Give the guest an IOMMU, which its devices are behind, to use in this way.
+    #[arg(long, value_enum, value_name = "USE", conflicts_with = "scenario")]
+    virtual_iommu: Option<VirtualIommu>,
     #[command(flatten)]
     tracking: Tracking,
-    /// The physical function.
-    #[arg(long, value_name = "ADDRESS", default_value = "0000:01:00.0")]
-    pf: Address,
-    /// Build directory of the guest's kernel.
-    #[arg(long, env = "VVP_KERNEL", value_name = "DIR")]
-    kernel: PathBuf,
-    /// The guest's initial file system.
-    #[arg(long, env = "VVP_L2_INITRD", value_name = "FILE", default_value_os_t = paths::l2_initrd())]
-    initrd: PathBuf,
-    /// Guest memory, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 160)]
-    memory: u32,
-    /// Directory for logs.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    logs: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Report as KTAP.
     #[arg(long)]
     ktap: bool,
@@ -70,16 +67,15 @@ fn main() -> ExitCode {
 /// Migrates and reports. True if every requirement is met.
 fn act(arguments: &Arguments) -> Result<bool> {
     let report = run(&Options {
-        pf: arguments.pf.clone(),
+        common: arguments.common.clone(),
+        scenario: arguments.scenario,
+        called: arguments.called.clone(),
         device: arguments.device,
         driver: arguments.driver,
         dirty_bits_off: arguments.negative_control,
         legacy_guest: arguments.legacy_guest,
+        virtual_iommu: arguments.virtual_iommu,
         tracking: arguments.tracking,
-        kernel: arguments.kernel.clone(),
-        initrd: arguments.initrd.clone(),
-        memory: arguments.memory,
-        logs: arguments.logs.clone(),
     });
     let verdicts = verdicts(&report);
     if let Some(path) = &arguments.json {
@@ -101,31 +97,10 @@ fn act(arguments: &Arguments) -> Result<bool> {
 
 /// The verdicts as KTAP, the report as diagnostics before them.
 fn print_ktap(report: &Report, verdicts: &[Verdict]) {
-    let fixture = if report.setting.dirty_bits_off {
-        "l2_negative_control"
-    } else if report.setting.legacy_guest {
-        "l2_legacy_guest"
-    } else if report.setting.device == DeviceType::Blk {
-        "l2_blk_migration"
-    } else {
-        report.setting.fixture
-    };
-    println!("KTAP version 1");
-    println!("1..{}", verdicts.len());
-    for line in render(report).lines() {
-        println!("# {line}");
-    }
+    let fixture = &report.setting.fixture;
+    let mut notes = render(report);
     for oddity in &report.guest_oddities {
-        println!("# report: {fixture}: not held against the driver: {oddity}");
+        notes += &format!("report: {fixture}: not held against the driver: {oddity}\n");
     }
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let number = index + 1;
-        match &verdict.problem {
-            None => println!("ok {number} {fixture}.{}", verdict.name),
-            Some(problem) => {
-                let problem = problem.replace('\n', " ");
-                println!("not ok {number} {fixture}.{} # {problem}", verdict.name);
-            }
-        }
-    }
+    print!("{}", ktap(fixture, verdicts, &notes));
 }

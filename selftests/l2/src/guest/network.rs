@@ -2,6 +2,7 @@
 //! Gives the interface its static address, as `ip addr add` and `ip link set up`
 //! would. There is no other program in the guest that could do it.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -10,8 +11,18 @@ use libc::{c_short, ifreq, sockaddr, sockaddr_in};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+/// Kernel parameters by which an interface answers for its own addresses only. All
+/// functions are on one Ethernet, and none may carry the traffic of another.
+const ARP: [(&str, &str); 2] = [
+    ("/proc/sys/net/ipv4/conf/all/arp_ignore", "1"),
+    ("/proc/sys/net/ipv4/conf/all/arp_announce", "2"),
+];
+
 /// Sets address and prefix of `interface` and brings it up.
 pub fn configure(interface: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+    for (path, value) in ARP {
+        fs::write(path, value).with_context(|| format!("writing {path}"))?;
+    }
     let socket = socket(
         AddressFamily::Inet,
         SockType::Datagram,

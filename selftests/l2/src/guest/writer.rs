@@ -145,6 +145,11 @@ impl<R: Registers> Writer<R> {
         self.writes
     }
 
+    /// Counts confirmed page writes from here.
+    pub fn count_anew(&mut self) {
+        self.writes = 0;
+    }
+
     /// Takes the present device, whatever it is, for ours.
     pub fn adopt(&mut self) {
         self.last = self.registers.executed();

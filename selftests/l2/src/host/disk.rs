@@ -8,16 +8,18 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::control::Control;
 use harness::pci::Function;
 
+use super::bench;
 use super::guest::Guest;
+use super::patience::{GUEST_UP, RESUMED, say};
 use super::prepare::command;
-use super::report::{HostView, Report};
-use super::scenario::{GUEST_UP, RESUMED, say};
+use super::report::{HostView, Work};
 use crate::control::Command;
 use crate::files::{Files, Way};
 
+/// A guest with a disk has one.
+const FUNCTION: usize = 0;
 /// Rounds of writing that show that the guest is at work.
 const RUNNING: u64 = 20;
 /// Rounds that the guest must do on the target.
@@ -45,7 +47,7 @@ impl Disk {
 
     pub fn wait_until_running(&self, guest: &mut Guest) -> Result<()> {
         let deadline = Instant::now() + GUEST_UP;
-        let mut answer = guest.ask_within(Command::Status, GUEST_UP)?;
+        let mut answer = guest.ask_within(FUNCTION, Command::Status, GUEST_UP)?;
         while answer.disk.rounds < RUNNING {
             if let Some(error) = &answer.disk.error {
                 anyhow::bail!("the guest cannot use its disk: {error}");
@@ -56,28 +58,28 @@ impl Disk {
                 answer.disk.rounds
             );
             sleep(Duration::from_millis(200));
-            answer = guest.ask(Command::Status)?;
+            answer = guest.ask(FUNCTION, Command::Status)?;
         }
         Ok(())
     }
 
-    pub fn mark(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
-        guest.ask(Command::Mark)?;
-        report.disk.before = Some(guest.ask(Command::Status)?.disk);
+    pub fn mark(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
+        guest.ask(FUNCTION, Command::Mark)?;
+        work.disk.before = Some(guest.ask(FUNCTION, Command::Status)?.disk);
         slow(SLOW_MS)
     }
 
-    pub fn wait_until_continued(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
+    pub fn wait_until_continued(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         slow(0)?;
         // How many rounds were done in between nobody knows: count from here.
-        let arrived = guest.ask(Command::Status)?.disk;
+        let arrived = guest.ask(FUNCTION, Command::Status)?.disk;
         let deadline = Instant::now() + RESUMED;
-        report.disk.arrived = Some(arrived.clone());
-        report.disk.drained = Some(drained()?);
+        work.disk.arrived = Some(arrived.clone());
+        work.disk.drained = Some(drained()?);
         loop {
-            let now = guest.ask(Command::Status)?.disk;
+            let now = guest.ask(FUNCTION, Command::Status)?.disk;
             let over = now.rounds >= arrived.rounds + CONTINUED || now.error.is_some();
-            report.disk.after = Some(now);
+            work.disk.after = Some(now);
             if over || Instant::now() > deadline {
                 return Ok(());
             }
@@ -86,12 +88,16 @@ impl Disk {
     }
 
     /// Has the guest compare everything and leave the disk, and looks at it.
-    pub fn finish(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
+    pub fn finish(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         say("comparing all files in the guest");
-        report.disk.end = Some(guest.ask_within(Command::CheckDisk, CHECKED)?.disk);
-        guest.ask_within(Command::Unmount, CHECKED)?;
+        work.disk.end = Some(
+            guest
+                .ask_within(FUNCTION, Command::CheckDisk, CHECKED)?
+                .disk,
+        );
+        guest.ask_within(FUNCTION, Command::Unmount, CHECKED)?;
         say("examining the file system by way of the physical function");
-        report.disk.on_host = Some(self.examine()?);
+        work.disk.on_host = Some(self.examine()?);
         Ok(())
     }
 
@@ -117,16 +123,12 @@ impl Disk {
 }
 
 fn slow(delay_ms: u64) -> Result<()> {
-    bench()?.slow_disk(delay_ms)
+    bench::control()?.slow_disk(delay_ms)
 }
 
 /// Requests that stopping the source has found in flight.
 fn drained() -> Result<u64> {
-    let state = bench()?.state()?;
+    let state = bench::control()?.state()?;
     // The source is the first virtual function.
     Ok(state.function("vf1")?.counters.drained_requests)
-}
-
-fn bench() -> Result<Control> {
-    Control::find()?.context("no connection to the bench")
 }

@@ -2,22 +2,22 @@
 //! What must be true of a migration of a guest that works on a disk.
 
 use super::disk::CONTINUED;
-use super::report::Report;
+use super::report::{DiskFacts, Outcome};
 use super::verdict::{ensure, reached};
 use crate::files::{BLOCKS, FILES};
 use crate::stats::DiskStats;
 
 /// The guest did work before the migration.
-pub fn guest_up(report: &Report) -> Result<(), String> {
-    let before = reached(&report.disk.before, report)?;
+pub fn guest_up(disk: &DiskFacts) -> Outcome {
+    let before = reached(&disk.before)?;
     sound(before)?;
     ensure(before.rounds > 0, || "no round was written".to_string())
 }
 
 /// It went on afterwards.
-pub fn continued(report: &Report) -> Result<(), String> {
-    let arrived = reached(&report.disk.arrived, report)?;
-    let after = reached(&report.disk.after, report)?;
+pub fn continued(disk: &DiskFacts) -> Outcome {
+    let arrived = reached(&disk.arrived)?;
+    let after = reached(&disk.after)?;
     sound(after)?;
     let rounds = after.rounds.saturating_sub(arrived.rounds);
     ensure(rounds >= CONTINUED, || {
@@ -26,8 +26,8 @@ pub fn continued(report: &Report) -> Result<(), String> {
 }
 
 /// All that it has written is there, in its own cache and on its disk.
-pub fn files_intact(report: &Report) -> Result<(), String> {
-    let end = reached(&report.disk.end, report)?;
+pub fn files_intact(disk: &DiskFacts) -> Outcome {
+    let end = reached(&disk.end)?;
     sound(end)?;
     ensure(end.compared >= (FILES * BLOCKS) as u64, || {
         format!("only {} blocks were compared", end.compared)
@@ -42,11 +42,11 @@ pub fn files_intact(report: &Report) -> Result<(), String> {
 }
 
 /// Somebody else finds the same, in a file system without fault.
-pub fn file_system_clean(report: &Report) -> Result<(), String> {
-    let end = reached(&report.disk.end, report)?;
-    let host = reached(&report.disk.on_host, report)?;
+pub fn file_system_clean(disk: &DiskFacts) -> Outcome {
+    let end = reached(&disk.end)?;
+    let host = reached(&disk.on_host)?;
     if let Some(problem) = &host.problem {
-        return Err(problem.clone());
+        return Err(problem.clone().into());
     }
     ensure(Some(host.digest) == end.digest, || {
         let example = host.example.as_deref().unwrap_or("all blocks are whole");
@@ -54,18 +54,20 @@ pub fn file_system_clean(report: &Report) -> Result<(), String> {
     })
 }
 
-fn sound(stats: &DiskStats) -> Result<(), String> {
-    stats.error.clone().map_or(Ok(()), Err)
+fn sound(stats: &DiskStats) -> Outcome {
+    stats
+        .error
+        .clone()
+        .map_or(Ok(()), |error| Err(error.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::prepare::DeviceType;
-    use super::super::report::{DiskFacts, HostView, Migration};
-    use super::super::tracking::Teller;
-    use super::super::verdict::{failed, verdicts};
+    use super::super::report::{DiskFacts, HostView, Report};
+    use super::super::verdict::tests::{failed, good as good_network, work};
+    use super::super::verdict::verdicts;
     use super::*;
-    use crate::stats::PageStats;
 
     /// A migration as it should be.
     fn good() -> Report {
@@ -75,38 +77,19 @@ mod tests {
             digest: Some(7),
             ..DiskStats::default()
         };
-        let pages = PageStats {
-            pages: 64,
-            writes: 1000,
-            moved: true,
-            stale: Some(0),
-            ..PageStats::default()
-        };
-        let mut report = Report {
-            migration: Some(Migration {
-                status: "completed".into(),
-                target_state: "running".into(),
-                device_bytes: Some(224),
-                ..Migration::default()
-            }),
-            source_gone: Some(true),
-            teller: Some(Teller::Device),
-            pages: Some(pages.clone()),
-            pages_rewritten: Some(pages),
-            disk: DiskFacts {
-                before: Some(stats(30)),
-                arrived: Some(stats(60)),
-                after: Some(stats(90)),
-                drained: Some(1),
-                end: Some(stats(95)),
-                on_host: Some(HostView {
-                    digest: 7,
-                    ..HostView::default()
-                }),
-            },
-            ..Report::default()
-        };
+        let mut report = good_network();
         report.setting.device = DeviceType::Blk;
+        work(&mut report).disk = DiskFacts {
+            before: Some(stats(30)),
+            arrived: Some(stats(60)),
+            after: Some(stats(90)),
+            drained: Some(1),
+            end: Some(stats(95)),
+            on_host: Some(HostView {
+                digest: 7,
+                ..HostView::default()
+            }),
+        };
         report
     }
 
@@ -140,20 +123,40 @@ mod tests {
         ];
         for (fault, name) in faults {
             let mut report = good();
-            fault(&mut report.disk);
+            fault(&mut work(&mut report).disk);
             assert_eq!(failed(&report), [name]);
         }
     }
 
     #[test]
+    fn only_the_last_arrival_ends_the_work() {
+        let mut report = good();
+        report.hops.insert(0, report.hops[0].clone());
+        let first = &mut report.hops[0];
+        first.name = "there";
+        first.work[0].disk.end = None;
+        first.work[0].disk.on_host = None;
+        assert_eq!(failed(&report), [""; 0]);
+        report.hops[0].work[0].disk.after = None;
+        assert_eq!(failed(&report), ["there.writer_continued"]);
+    }
+
+    #[test]
     fn what_was_not_reached_says_why() {
-        let mut report = Report {
-            error: Some("QEMU ended".into()),
-            ..Report::default()
-        };
-        report.setting.device = DeviceType::Blk;
+        let mut report = good();
+        report.error = Some("QEMU ended".into());
+        work(&mut report).disk = DiskFacts::default();
+        let names = [
+            "guest_up",
+            "writer_continued",
+            "files_intact",
+            "file_system_clean_on_host",
+        ];
         for verdict in verdicts(&report) {
-            assert_eq!(verdict.problem.as_deref(), Some("not reached: QEMU ended"));
+            let expected = names
+                .contains(&verdict.name.as_str())
+                .then_some("not reached: QEMU ended");
+            assert_eq!(verdict.problem.as_deref(), expected, "{}", verdict.name);
         }
     }
 }

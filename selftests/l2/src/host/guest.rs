@@ -28,12 +28,21 @@ impl Guest {
         })
     }
 
-    /// Asks, and waits up to `limit` for the answer. An answer that says the
-    /// command failed is an error.
-    pub fn ask_within(&mut self, command: Command, limit: Duration) -> Result<Answer> {
+    /// Asks about `function`, and waits up to `limit` for the answer. An answer that
+    /// says the command failed is an error.
+    pub fn ask_within(
+        &mut self,
+        function: usize,
+        command: Command,
+        limit: Duration,
+    ) -> Result<Answer> {
         let id = self.next;
         self.next += 1;
-        let request = Request { id, command };
+        let request = Request {
+            id,
+            function,
+            command,
+        };
         self.lines.send(&serde_json::to_value(request)?)?;
         let deadline = Instant::now() + limit;
         loop {
@@ -60,7 +69,7 @@ impl Guest {
         }
     }
 
-    pub fn ask(&mut self, command: Command) -> Result<Answer> {
-        self.ask_within(command, ANSWER)
+    pub fn ask(&mut self, function: usize, command: Command) -> Result<Answer> {
+        self.ask_within(function, command, ANSWER)
     }
 }

@@ -2,14 +2,14 @@
 //! What the guest does with its device while it is migrated, seen from the host:
 //! made possible, waited for, and judged afterwards.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use harness::pci::Function;
 
 use super::disk::Disk;
 use super::guest::Guest;
 use super::network::Network;
 use super::prepare::DeviceType;
-use super::report::Report;
+use super::report::Work;
 
 /// A load.
 pub enum Load {
@@ -20,11 +20,19 @@ pub enum Load {
 }
 
 impl Load {
-    /// Makes ready what the guest needs on the physical function.
-    pub fn prepare(device: DeviceType, pf: &Function) -> Result<Self> {
+    /// Makes ready what function `index` of the guest needs on the physical function.
+    pub fn prepare(device: DeviceType, pf: &Function, index: usize) -> Result<Self> {
         match device {
-            DeviceType::Net => Network::prepare(pf).map(Load::Network),
+            DeviceType::Net => Network::prepare(pf, index).map(Load::Network),
             DeviceType::Blk => Disk::prepare(pf).map(Load::Disk),
+        }
+    }
+
+    /// Gets ready for a guest that begins anew, the one there was being gone.
+    pub fn renew(&mut self) -> Result<()> {
+        match self {
+            Load::Network(network) => network.renew(),
+            Load::Disk(_) => bail!("a guest that begins anew is for network functions"),
         }
     }
 
@@ -37,26 +45,26 @@ impl Load {
     }
 
     /// Notes how things are right before the migration.
-    pub fn mark(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
+    pub fn mark(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         match self {
-            Load::Network(network) => network.mark(report, guest),
-            Load::Disk(disk) => disk.mark(report, guest),
+            Load::Network(network) => network.mark(work, guest),
+            Load::Disk(disk) => disk.mark(work, guest),
         }
     }
 
     /// Waits until the guest has gone on for a while after the migration.
-    pub fn wait_until_continued(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
+    pub fn wait_until_continued(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         match self {
-            Load::Network(network) => network.wait_until_continued(report, guest),
-            Load::Disk(disk) => disk.wait_until_continued(report, guest),
+            Load::Network(network) => network.wait_until_continued(work, guest),
+            Load::Disk(disk) => disk.wait_until_continued(work, guest),
         }
     }
 
     /// Ends the load, and looks at what came of it.
-    pub fn finish(&self, report: &mut Report, guest: &mut Guest) -> Result<()> {
+    pub fn finish(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         match self {
-            Load::Network(network) => network.finish(report, guest),
-            Load::Disk(disk) => disk.finish(report, guest),
+            Load::Network(network) => network.finish(work, guest),
+            Load::Disk(disk) => disk.finish(work, guest),
         }
     }
 }

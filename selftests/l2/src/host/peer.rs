@@ -1,20 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The guest's peer, on the physical function.
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
+use harness::wait;
 
 use crate::traffic::Traffic;
 use crate::wire;
 
-/// Listens on the physical function and serves the first guest that connects.
-pub fn listen() -> Result<Arc<Traffic>> {
+/// Listens on the physical function and serves the first guest whose function
+/// `index` connects. A peer that was there before must have been closed.
+pub fn listen(index: usize) -> Result<Arc<Traffic>> {
+    let own = wire::peer(index);
     let listener =
-        TcpListener::bind((wire::PEER, wire::STREAM_PORT)).context("listening for the guest")?;
-    let probes = UdpSocket::bind((wire::PEER, wire::PROBE_PORT)).context("UDP socket")?;
+        TcpListener::bind((own, wire::STREAM_PORT)).context("listening for the guest")?;
+    let probes = wait::until(
+        "the port of the datagrams",
+        wait::PATIENCE,
+        || match UdpSocket::bind((own, wire::PROBE_PORT)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(None),
+            result => result.map(Some).context("UDP socket"),
+        },
+    )?;
     let traffic = Traffic::new();
     let served = Arc::clone(&traffic);
     thread::spawn(move || {

@@ -47,33 +47,29 @@ pub enum DeviceType {
 pub struct Host {
     /// The physical function.
     pub pf: Function,
-    /// The guest's device at first.
-    pub source: Function,
-    /// The guest's device after the migration.
-    pub target: Function,
+    /// Its virtual functions, bound to the driver.
+    pub vfs: Vec<Function>,
 }
 
-/// Loads modules, creates two virtual functions and binds them.
-pub fn prepare(pf: &Address, driver: Driver, tracking: &Tracking) -> Result<Host> {
+/// Loads modules, creates `count` virtual functions and binds them.
+pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) -> Result<Host> {
     kmod::load_vfio_stack(true)?;
     kmod::load("kvm", "")?;
     kmod::load("kvm_amd", "")?;
     kmod::load(driver.name(), &tracking.module_parameters())?;
     let pf = Function::open(pf)?;
-    let mut vfs = sriov::bring_up_bench(&pf, 2)?.into_iter();
-    let mut next = || -> Result<Function> {
-        let vf = vfs.next().context("no second virtual function")?;
+    let count = u32::try_from(count).context("number of virtual functions")?;
+    let vfs = sriov::bring_up_bench(&pf, count)?;
+    for vf in &vfs {
         vf.bind(driver.name())?;
-        Ok(vf)
-    };
-    let (source, target) = (next()?, next()?);
-    Ok(Host { pf, source, target })
+    }
+    Ok(Host { pf, vfs })
 }
 
-/// Gives the physical function the peer's address.
-pub fn configure_network(pf: &Function) -> Result<()> {
+/// Gives the physical function the address of the peer of function `index`.
+pub fn configure_network(pf: &Function, index: usize) -> Result<()> {
     let interface = pf.wait_netdev()?;
-    let address = format!("{}/{}", wire::PEER, wire::PREFIX);
+    let address = format!("{}/{}", wire::peer(index), wire::PREFIX);
     command("ip", &["address", "replace", &address, "dev", &interface])?;
     command("ip", &["link", "set", &interface, "up"])
 }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::prepare::DeviceType;
-use super::report::{DiskFacts, HostView, Migration, Report, Traffic};
+use super::report::{DiskFacts, Hop, HostView, Migration, Report, Traffic, Work};
 use super::verdict::verdicts;
 use crate::stats::DiskStats;
 
@@ -39,29 +39,18 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
             setting.qemu, setting.guest_memory_mib
         ),
     )?;
-    line(
-        to,
-        "from, to",
-        format!("{}, {}", setting.source, setting.target),
-    )?;
+    if let [hop] = &report.hops[..] {
+        line(to, "from, to", format!("{}, {}", hop.source, hop.target))?;
+    }
     if let Some(seconds) = report.guest_up_s {
         line(to, "guest up after", format!("{seconds:.1} s"))?;
     }
-    if let Some(migration) = &report.migration {
-        write_migration(to, migration)?;
+    for migration in &report.tries {
+        write_migration(to, "Migration that was not to complete", migration)?;
     }
-    if let Some(teller) = report.teller {
-        line(
-            to,
-            "device's dirty pages",
-            format!("told by {}", teller.name()),
-        )?;
+    for hop in &report.hops {
+        write_hop(to, report, hop)?;
     }
-    if let Some(end) = &report.end {
-        write_traffic(to, end)?;
-    }
-    write_disk(to, &report.disk)?;
-    write_pages(to, report)?;
     writeln!(to, "\nRequirements")?;
     let verdicts = verdicts(report);
     for verdict in &verdicts {
@@ -83,8 +72,36 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
     writeln!(to, "Result: {}", if met { "PASSED" } else { "FAILED" })
 }
 
-fn write_migration(to: &mut String, migration: &Migration) -> fmt::Result {
-    writeln!(to, "\nMigration: {}", migration.status)?;
+fn write_hop(to: &mut String, report: &Report, hop: &Hop) -> fmt::Result {
+    let title = match hop.name {
+        "" => "Migration".to_string(),
+        name => format!("Migration '{name}', {} to {}", hop.source, hop.target),
+    };
+    if let Some(migration) = &hop.migration {
+        write_migration(to, &title, migration)?;
+    }
+    if let Some(teller) = hop.teller {
+        line(
+            to,
+            "device's dirty pages",
+            format!("told by {}", teller.name()),
+        )?;
+    }
+    for (index, work) in hop.work.iter().enumerate() {
+        if hop.work.len() > 1 {
+            writeln!(to, "\nThe guest's function {index}")?;
+        }
+        if let Some(end) = &work.end {
+            write_traffic(to, end)?;
+        }
+        write_disk(to, &work.disk)?;
+        write_pages(to, report, work)?;
+    }
+    Ok(())
+}
+
+fn write_migration(to: &mut String, title: &str, migration: &Migration) -> fmt::Result {
+    writeln!(to, "\n{title}: {}", migration.status)?;
     if let Some(failure) = &migration.failure {
         line(to, "reason", failure)?;
     }
@@ -214,8 +231,8 @@ fn write_disk(to: &mut String, disk: &DiskFacts) -> fmt::Result {
     }
 }
 
-fn write_pages(to: &mut String, report: &Report) -> fmt::Result {
-    let Some(pages) = &report.pages else {
+fn write_pages(to: &mut String, report: &Report, work: &Work) -> fmt::Result {
+    let Some(pages) = &work.pages else {
         return Ok(());
     };
     writeln!(to, "\nPages that only the device writes")?;
@@ -263,19 +280,27 @@ mod tests {
 
     #[test]
     fn figures_and_the_caveat_are_there() {
-        let report = Report {
-            migration: Some(Migration {
-                status: "completed".into(),
-                downtime_ms: Some(87),
-                device_bytes: Some(224),
-                ..Migration::default()
-            }),
+        let work = Work {
             end: Some(Traffic::default()),
             pages: Some(PageStats {
                 pages: 64,
                 stale: Some(0),
                 ..PageStats::default()
             }),
+            ..Work::default()
+        };
+        let hop = Hop {
+            migration: Some(Migration {
+                status: "completed".into(),
+                downtime_ms: Some(87),
+                device_bytes: Some(224),
+                ..Migration::default()
+            }),
+            work: vec![work],
+            ..Hop::default()
+        };
+        let report = Report {
+            hops: vec![hop],
             ..Report::default()
         };
         let text = render(&report);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::prepare::DeviceType;
 use super::qmp::Event;
 use super::tracking::Teller;
+use super::virtual_iommu::VirtualIommu;
 use crate::stats::{DiskStats, PageStats, TrafficStats};
 
 /// All that was measured.
@@ -17,30 +18,101 @@ pub struct Report {
     pub setting: Setting,
     /// Seconds from starting QEMU until the guest's traffic ran.
     pub guest_up_s: Option<f64>,
+    /// Migrations that were not to complete, in the order of time.
+    pub tries: Vec<Migration>,
+    /// Those that were to complete, in the order of time.
+    pub hops: Vec<Hop>,
+    /// What this scenario wants beyond what all want.
+    pub checks: Vec<Check>,
+    /// The scenario was played to its end.
+    pub finished: bool,
+    /// Lines of the guest's kernel log that report a fault.
+    pub guest_alarms: Vec<String>,
+    /// Those that are known to come from the emulated processor.
+    pub guest_oddities: Vec<String>,
+}
+
+impl Report {
+    /// Notes the outcome of one of the scenario's own checks.
+    pub fn conclude(&mut self, name: &'static str, outcome: Outcome) {
+        for check in &mut self.checks {
+            if check.name == name {
+                check.outcome = outcome.clone();
+            }
+        }
+    }
+}
+
+/// A requirement of one scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub outcome: Outcome,
+}
+
+impl Check {
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            outcome: Err(Problem::NotReached),
+        }
+    }
+}
+
+/// Whether a requirement is met.
+pub type Outcome = Result<(), Problem>;
+
+/// Why a requirement is not met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Problem {
+    /// The fact to judge was never collected.
+    NotReached,
+    /// It is not as it must be.
+    Found(String),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Problem::Found(problem)
+    }
+}
+
+/// One migration from end to end.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Hop {
+    /// Tells it from others of its scenario, if there are any.
+    pub name: &'static str,
+    pub source: String,
+    pub target: String,
     pub migration: Option<Migration>,
     /// Who told QEMU of pages that the device wrote.
     pub teller: Option<Teller>,
+    /// The guest has used its IOMMU, if it has one, as it was told.
+    pub virtual_iommu_used: Option<bool>,
     /// The source QEMU was paused, has ended when told to, and with success.
     pub source_gone: Option<bool>,
+    /// Features that the guest's driver has negotiated, by the device's word: on
+    /// the source and on the target.
+    pub features: Option<[u64; 2]>,
+    /// What the guest did on each of its functions.
+    pub work: Vec<Work>,
+}
+
+/// What the guest did on one of its functions, before a migration and after it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Work {
     /// Traffic right before the migration.
     pub before: Option<Traffic>,
     /// Traffic after the guest had run on the target for a while.
     pub after: Option<Traffic>,
     /// Traffic at the end, with senders stopped and nothing under way.
     pub end: Option<Traffic>,
-    /// Features that the guest's driver has negotiated, by the device's word: on
-    /// the source and on the target.
-    pub features: Option<[u64; 2]>,
     /// What a guest with a disk has done on it.
     pub disk: DiskFacts,
     /// The pages as they arrived on the target.
     pub pages: Option<PageStats>,
     /// The pages after the device on the target has written them.
     pub pages_rewritten: Option<PageStats>,
-    /// Lines of the guest's kernel log that report a fault.
-    pub guest_alarms: Vec<String>,
-    /// Those that are known to come from the emulated processor.
-    pub guest_oddities: Vec<String>,
 }
 
 /// What was migrated with what.
@@ -51,16 +123,24 @@ pub struct Setting {
     pub kernel: String,
     pub qemu: String,
     pub guest_memory_mib: u32,
-    pub source: String,
-    pub target: String,
     /// What its tests are called.
-    pub fixture: &'static str,
+    pub fixture: String,
     /// The IOMMU model was told not to set dirty bits.
     pub dirty_bits_off: bool,
     /// The guest was told to use the legacy interface.
     pub legacy_guest: bool,
+    /// What the guest does with an IOMMU of its own, if it has one.
+    pub virtual_iommu: Option<VirtualIommu>,
     /// Who is to tell QEMU of pages that the device wrote, if that matters.
     pub expected_teller: Option<Teller>,
+}
+
+impl Setting {
+    /// Whether the device writes pages of the guest's: with translation their
+    /// addresses mean nothing to it.
+    pub fn writes_pages(&self) -> bool {
+        self.virtual_iommu.is_none_or(VirtualIommu::is_transparent)
+    }
 }
 
 /// The load on a disk.
@@ -134,6 +214,8 @@ pub struct Migration {
     pub downtime_ms: Option<u64>,
     pub ram_bytes: Option<u64>,
     pub ram_total_bytes: Option<u64>,
+    /// Of those sent, the bytes that went over further connections.
+    pub multifd_bytes: Option<u64>,
     /// Times that the dirty pages were collected.
     pub dirty_syncs: Option<u64>,
     pub device_bytes: Option<u64>,
@@ -150,6 +232,34 @@ pub struct Phase {
 }
 
 impl Migration {
+    pub fn completed(&self) -> bool {
+        self.status == "completed"
+    }
+
+    /// Adds the phases that one side has reported since `start_us`, in the order of
+    /// time.
+    pub fn note(&mut self, start_us: i64, side: &'static str, events: &[Event]) {
+        let since = events.iter().filter(|event| event.time_us >= start_us);
+        self.phases.extend(since.filter_map(|event| {
+            Some(Phase {
+                ms: (event.time_us - start_us) as f64 / 1000.0,
+                side,
+                what: describe(event)?,
+            })
+        }));
+        self.phases
+            .sort_by(|one, other| one.ms.total_cmp(&other.ms));
+    }
+
+    /// What happened to the device and to the guest on the source, in order.
+    pub fn source_states(&self) -> Vec<&str> {
+        self.phases
+            .iter()
+            .filter(|phase| phase.side == "source" && !phase.what.starts_with("migration "))
+            .map(|phase| phase.what.as_str())
+            .collect()
+    }
+
     /// Takes the figures out of QEMU's answer to `query-migrate`.
     pub fn from_query(answer: &Value) -> Self {
         let number = |path: &str| answer.pointer(path).and_then(Value::as_u64);
@@ -160,32 +270,12 @@ impl Migration {
             downtime_ms: number("/downtime"),
             ram_bytes: number("/ram/transferred"),
             ram_total_bytes: number("/ram/total"),
+            multifd_bytes: number("/ram/multifd-bytes"),
             dirty_syncs: number("/ram/dirty-sync-count"),
             device_bytes: number("/vfio/transferred"),
             ..Self::default()
         }
     }
-}
-
-/// The phases of both sides in the order of time.
-pub fn phases(start_us: i64, source: &[Event], target: &[Event]) -> Vec<Phase> {
-    let side = |side: &'static str, events: &[Event]| {
-        events
-            .iter()
-            .filter(|event| event.time_us >= start_us)
-            .filter_map(|event| {
-                Some(Phase {
-                    ms: (event.time_us - start_us) as f64 / 1000.0,
-                    side,
-                    what: describe(event)?,
-                })
-            })
-            .collect::<Vec<_>>()
-    };
-    let mut all = side("source", source);
-    all.extend(side("target", target));
-    all.sort_by(|one, other| one.ms.total_cmp(&other.ms));
-    all
 }
 
 /// What an event means, if it is one of a migration.
@@ -196,6 +286,23 @@ fn describe(event: &Event) -> Option<String> {
         "STOP" => Some("guest stopped".to_string()),
         "RESUME" => Some("guest running".to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+impl Migration {
+    /// One that has ended as `status`, after these states of its source.
+    pub fn ended(status: &str, states: &[&str]) -> Self {
+        let phase = |what: &&str| Phase {
+            ms: 0.0,
+            side: "source",
+            what: what.to_string(),
+        };
+        Self {
+            status: status.to_string(),
+            phases: states.iter().map(phase).collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -242,7 +349,11 @@ mod tests {
             json!({"device-state": "resuming"}),
             4_000,
         )];
-        let found: Vec<String> = phases(2_000, &source, &target)
+        let mut migration = Migration::default();
+        migration.note(2_000, "target", &target);
+        migration.note(2_000, "source", &source);
+        let found: Vec<String> = migration
+            .phases
             .iter()
             .map(|phase| format!("{} {} {}", phase.ms, phase.side, phase.what))
             .collect();

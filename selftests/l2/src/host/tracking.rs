@@ -79,7 +79,7 @@ impl Tracking {
     pub fn fixture(&self) -> &'static str {
         match (self.container, self.dma_logging) {
             (Container::Type1, _) => "l2_type1",
-            (Container::Iommufd, Some(DmaLogging::Off)) => "l2_iommufd_tracking",
+            (Container::Iommufd, Some(DmaLogging::Iommu)) => "l2_dma_logging",
             (Container::Iommufd, _) => "l2_migration",
         }
     }

@@ -13,11 +13,20 @@ use runner::console;
 use serde_json::{Value, json};
 
 use super::qmp::Qmp;
-use super::tracking::{Container, EVENTS, Tracking};
+use super::tracking::{Container, Tracking};
+use super::virtual_iommu::VirtualIommu;
 use crate::control;
+
+/// QEMU's object of that type. Called like the property that names it, it could not be
+/// found once a device has that property.
+const IOMMUFD: &str = "iommufd0";
+/// A vendor whose devices no driver of the guest's binds to.
+const NOBODY: u16 = 0xabcd;
 
 /// How long QEMU may take to end when told to.
 const QUIT: Duration = Duration::from_secs(60);
+/// How long it may take to end when it has let go of its connections.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What both virtual machines have in common: they must be the same machine.
 #[derive(Clone, Debug)]
@@ -25,10 +34,18 @@ pub struct Image {
     pub kernel: PathBuf,
     pub initrd: PathBuf,
     /// What the guest's kernel is told beyond the usual.
-    pub append: &'static str,
+    pub append: String,
+    /// Show the guest functions that no driver of its knows.
+    pub disguised: bool,
+    /// Let the guest boot again, instead of ending with it.
+    pub reboots: bool,
+    /// Trace events of QEMU's to log.
+    pub events: Vec<&'static str>,
     /// Memory size, in MiB.
     pub memory: u32,
     pub tracking: Tracking,
+    /// The guest's own IOMMU, which its devices are behind.
+    pub virtual_iommu: Option<VirtualIommu>,
     /// Where logs go.
     pub logs: PathBuf,
     /// Where sockets go: a file system that can hold them.
@@ -37,7 +54,7 @@ pub struct Image {
 
 /// A running QEMU. Dropping it ends it.
 pub struct Vm {
-    name: &'static str,
+    name: String,
     process: Supervised,
     qmp: Qmp,
     log: PathBuf,
@@ -46,8 +63,8 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Starts a QEMU whose guest owns `vf`. With `incoming` it waits for a guest.
-    pub fn start(name: &'static str, image: &Image, vf: &Function, incoming: bool) -> Result<Self> {
+    /// Starts a QEMU whose guest owns `vfs`. With `incoming` it waits for a guest.
+    pub fn start(name: &str, image: &Image, vfs: &[Function], incoming: bool) -> Result<Self> {
         let log = image.logs.join(format!("l2-{name}.qemu.log"));
         let console = image.logs.join(format!("l2-{name}.console.log"));
         let qmp = image.sockets.join(format!("l2-{name}.qmp"));
@@ -60,8 +77,8 @@ impl Vm {
         let errors = output.try_clone()?;
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(arguments(image, vf))
-            .args(EVENTS.iter().flat_map(|event| ["-trace", event]))
+            .args(arguments(image, vfs))
+            .args(image.events.iter().flat_map(|event| ["-trace", event]))
             .arg("-name")
             .arg(name)
             .arg("-serial")
@@ -88,7 +105,7 @@ impl Vm {
             _ => error.context(format!("QEMU '{name}'")),
         })?;
         Ok(Self {
-            name,
+            name: name.to_string(),
             process,
             qmp,
             log,
@@ -106,9 +123,14 @@ impl Vm {
         &self.control
     }
 
-    /// What the guest printed on its console while it was here.
-    pub fn console(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    /// The file to which the guest's console goes while it is here.
+    pub fn console(&self) -> &Path {
+        &self.console
+    }
+
+    /// The file to which QEMU's own output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// What QEMU itself printed.
@@ -116,9 +138,14 @@ impl Vm {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// What QEMU itself printed last.
-    pub fn last_words(&self) -> String {
-        last_words(&self.log)
+    /// What QEMU itself printed last, and how it ended, if it has: a connection closes
+    /// a little earlier than that.
+    pub fn last_words(&mut self) -> String {
+        let ended = match self.process.wait(FAREWELL) {
+            Ok(Some(status)) => format!("it ended ({status}): "),
+            _ => String::new(),
+        };
+        format!("QEMU '{}': {ended}{}", self.name, last_words(&self.log))
     }
 
     /// QEMU's word for the state of the guest here.
@@ -130,11 +157,7 @@ impl Vm {
     /// Fails if QEMU has ended.
     pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.process.ended()? {
-            bail!(
-                "QEMU '{}' ended ({status}): {}",
-                self.name,
-                self.last_words()
-            );
+            bail!("it ended ({status}): {}", last_words(&self.log));
         }
         Ok(())
     }
@@ -143,13 +166,14 @@ impl Vm {
     pub fn quit(mut self) -> Result<()> {
         // The connection may close before the answer is read.
         let _ = self.qmp.execute("quit", json!({}));
+        self.ended()
+    }
+
+    /// Waits until QEMU has ended, which it does when its guest powers off.
+    pub fn ended(mut self) -> Result<()> {
         match self.process.wait(QUIT)? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => bail!(
-                "QEMU '{}' ended with {status}: {}",
-                self.name,
-                self.last_words()
-            ),
+            Some(status) => bail!("it ended with {status}: {}", last_words(&self.log)),
             None => bail!(
                 "QEMU '{}' did not end within {} s",
                 self.name,
@@ -165,24 +189,19 @@ fn last_words(log: &Path) -> String {
 }
 
 /// What both machines must agree on.
-fn arguments(image: &Image, vf: &Function) -> Vec<String> {
-    let mut vfio: Value = json!({
-        "driver": "vfio-pci",
-        "id": "vf",
-        "host": vf.address().to_string(),
-        "enable-migration": image.tracking.migratable(),
-        "migration-events": true,
-    });
-    if image.tracking.container == Container::Iommufd {
-        vfio["iommufd"] = json!("iommufd");
-    }
-    [
+fn arguments(image: &Image, vfs: &[Function]) -> Vec<String> {
+    let machine = if image.virtual_iommu.is_some() {
+        "q35,usb=off,kernel-irqchip=split"
+    } else {
+        "q35,usb=off"
+    };
+    let mut arguments = [
         "-accel",
         "kvm",
         "-cpu",
         "host",
         "-machine",
-        "q35,usb=off",
+        machine,
         "-smp",
         "1",
         "-m",
@@ -190,7 +209,6 @@ fn arguments(image: &Image, vf: &Function) -> Vec<String> {
         "-nodefaults",
         "-display",
         "none",
-        "-no-reboot",
         "-kernel",
         &image.kernel.display().to_string(),
         "-initrd",
@@ -198,14 +216,43 @@ fn arguments(image: &Image, vf: &Function) -> Vec<String> {
         "-append",
         &format!("console=ttyS0 panic=-1 loglevel=5 {}", image.append),
         "-object",
-        "iommufd,id=iommufd",
-        "-device",
-        &vfio.to_string(),
-        "-device",
-        "virtio-serial-pci",
-        "-device",
-        &format!("virtserialport,chardev=control,name={}", control::PORT),
+        &format!("iommufd,id={IOMMUFD}"),
     ]
     .map(str::to_string)
-    .to_vec()
+    .to_vec();
+    if !image.reboots {
+        arguments.push("-no-reboot".to_string());
+    }
+    let mut device = |device: String| arguments.extend(["-device".to_string(), device]);
+    if image.virtual_iommu.is_some() {
+        // Before the devices that are behind it.
+        device("intel-iommu,caching-mode=on,intremap=on".to_string());
+    }
+    for (index, vf) in vfs.iter().enumerate() {
+        device(passthrough(image, vf, index).to_string());
+    }
+    device("virtio-serial-pci".to_string());
+    device(format!(
+        "virtserialport,chardev=control,name={}",
+        control::PORT
+    ));
+    arguments
+}
+
+/// QEMU's device for `vf`, function `index` of the guest.
+fn passthrough(image: &Image, vf: &Function, index: usize) -> Value {
+    let mut device = json!({
+        "driver": "vfio-pci",
+        "id": format!("vf{index}"),
+        "host": vf.address().to_string(),
+        "enable-migration": image.tracking.migratable(),
+        "migration-events": true,
+    });
+    if image.tracking.container == Container::Iommufd {
+        device["iommufd"] = json!(IOMMUFD);
+    }
+    if image.disguised {
+        device["x-pci-vendor-id"] = json!(NOBODY);
+    }
+    device
 }

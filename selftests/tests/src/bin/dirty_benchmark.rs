@@ -5,6 +5,8 @@
 //! Then, what KVM's dirty ring costs with more and more memory, beside its bitmap.
 //!
 //! On an emulated machine the times mean nothing and the ratios something.
+//!
+//! The reports' times are printed as results, too, a series a line (see the crate `report`).
 
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../kvm_ring/guest.rs"]
@@ -22,6 +24,8 @@ use harness::net::PageWriter;
 use harness::pci::{Address, Function};
 use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
 use harness::{kmod, sriov};
+
+use report::{Point, Series, Subject as Measured};
 
 use guest::{DATA_SLOT, ENTRIES, Guest, Stopped};
 
@@ -83,6 +87,7 @@ impl Subject {
             .next()
             .context("no virtual function")?;
         vf.bind(kmod::OURS)?;
+        vf.set_attribute("dma_logging", "iommu")?;
         Control::find()?
             .context("the bench's control port is missing")?
             .dirty_bits(true)?;
@@ -136,6 +141,22 @@ impl Subject {
     }
 }
 
+fn print_series(pages: u64, subject: Measured, times: &[Duration]) -> Result<()> {
+    let series = Series {
+        figure: "dirty-report".into(),
+        unit: "us".into(),
+        subject,
+        point: Point {
+            note: Some(format!("{pages} dirty pages")),
+            ..Point::default()
+        },
+        values: times.iter().map(|time| time.as_secs_f64() * 1e6).collect(),
+    };
+    let line = serde_json::to_string(&series).context("a result as JSON")?;
+    println!("{line}");
+    Ok(())
+}
+
 fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
@@ -166,6 +187,8 @@ fn run(arguments: &Arguments) -> Result<()> {
                 }
             }
         }
+        print_series(*count, Measured::DmaLogging, &log)?;
+        print_series(*count, Measured::Iommufd, &iommufd)?;
         let (log, iommufd) = (median(&mut log), median(&mut iommufd));
         let (log, iommufd) = (log.as_secs_f64() * 1e6, iommufd.as_secs_f64() * 1e6);
         println!(

@@ -2,14 +2,18 @@
 //! Fixture `dma_log`: what VFIO's DMA logging reports, against what the model of
 //! the device says it wrote. Needs the bench's page writer and its IOMMU.
 
+mod another_build;
 mod conservative;
+mod dma_buf;
 mod domains;
 mod errors;
 mod exact;
+mod killed;
 mod large;
 mod owners;
 mod parameter;
 mod rig;
+mod unwritable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +32,26 @@ type Test = fn(&Config, Backing) -> Result<()>;
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     let mut tests: Vec<(Backing, &'static str, Test)> = Vec::new();
-    for (name, test) in errors::TESTS {
+    for (name, test) in errors::TESTS.into_iter().chain(unwritable::TESTS) {
         tests.extend(Backing::ALL.map(|backing| (backing, name, test)));
     }
+    for (name, test) in killed::TESTS {
+        tests.push((Backing::Automatic, name, *test));
+    }
     for (name, test) in conservative::TESTS {
-        tests.extend([Backing::Automatic, Backing::Container].map(|backing| (backing, name, test)));
+        tests.extend(Backing::UNTRACKED.map(|backing| (backing, name, test)));
     }
     for (name, test) in conservative::CONTAINER_TESTS {
         tests.push((Backing::Container, name, test));
     }
-    for list in [exact::TESTS, large::TESTS, owners::TESTS, domains::TESTS] {
+    for list in [
+        exact::TESTS,
+        large::TESTS,
+        owners::TESTS,
+        domains::TESTS,
+        unwritable::TRACKED_TESTS,
+        dma_buf::TESTS,
+    ] {
         tests.extend(
             list.iter()
                 .map(|(name, test)| (Backing::Tracked, *name, *test)),

@@ -101,8 +101,8 @@ fn iommufd_ends(config: &Config, backing: Backing) -> Result<()> {
 fn two_devices(config: &Config, _: Backing) -> Result<()> {
     let space = Arc::new(Space::new(Access::Cdev)?);
     let control = Rc::new(RefCell::new(config.control()?));
-    let mut one = Logged::open_in(config, &config.vf()?, &space, &control)?;
-    let mut two = Logged::open_in(config, &config.vf2()?, &space, &control)?;
+    let mut one = Logged::open_in(config, &config.vf()?, &space, &control, Some("iommu"))?;
+    let mut two = Logged::open_in(config, &config.vf2()?, &space, &control, Some("iommu"))?;
     let tracking = one.new_page_table()?;
     for log in [&mut one, &mut two] {
         log.device.attach(tracking.id()).context("attaching")?;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Module parameter `dma_logging`.
+//! Module parameter `dma_logging`, and the attribute of each device that begins
+//! with its value.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -9,8 +11,8 @@ use harness::ktap::Suite;
 use harness::{expect, expect_eq, kmod, skip};
 use nix::errno::Errno;
 
-use super::LIMIT;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, pages};
+use super::{LIMIT, another_build};
 use crate::config::{Config, Driver};
 
 /// Adds the tests.
@@ -22,10 +24,40 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         reload(&own, "")?;
         result
     });
+    let own = Arc::clone(config);
+    suite.add_slow(
+        "dma_log",
+        "rs_another_build",
+        "not_read",
+        LIMIT,
+        move || {
+            let result = another_build::not_read(&own);
+            reload(&own, "")?;
+            result
+        },
+    );
+    let own = Arc::clone(config);
+    suite.add_slow("dma_log", "rs_attribute", "values", LIMIT, move || {
+        attribute(&own)
+    });
+    let own = Arc::clone(config);
+    suite.add_slow(
+        "dma_log",
+        "rs_attribute",
+        "next_opening",
+        LIMIT,
+        move || next_opening(&own),
+    );
 }
 
 /// Unloads our module and loads it with `parameters`.
 fn reload(config: &Config, parameters: &str) -> Result<()> {
+    unload(config)?;
+    kmod::load(&config.module_name(Driver::Rs), parameters)
+}
+
+/// Unloads our module, if it is loaded.
+pub fn unload(config: &Config) -> Result<()> {
     for function in [config.vf(), config.vf2()].into_iter().flatten() {
         function.unbind()?;
     }
@@ -33,7 +65,7 @@ fn reload(config: &Config, parameters: &str) -> Result<()> {
     if kmod::loaded(&name) {
         kmod::unload(&name).context("unloading")?;
     }
-    kmod::load(&name, parameters)
+    Ok(())
 }
 
 fn shown(config: &Config) -> Result<String> {
@@ -47,6 +79,91 @@ fn shown(config: &Config) -> Result<String> {
         .to_owned())
 }
 
+/// What the device under test has set.
+fn set_to(config: &Config) -> Result<String> {
+    let path = config.vf()?.path().join("dma_logging");
+    Ok(fs::read_to_string(path)
+        .context("the device's attribute")?
+        .trim()
+        .to_owned())
+}
+
+/// What a user gets for a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    /// No DMA logging.
+    None,
+    /// START fails, for want of dirty bits.
+    Refused,
+    /// All pages.
+    Everything,
+    /// The pages that were written.
+    Exact,
+}
+
+const SETTINGS: [(&str, [(Backing, Log); 4]); 4] = [
+    (
+        "auto",
+        [
+            (Backing::Tracked, Log::None),
+            (Backing::Automatic, Log::None),
+            (Backing::Container, Log::Everything),
+            (Backing::Emulated, Log::Everything),
+        ],
+    ),
+    (
+        "iommu",
+        [
+            (Backing::Tracked, Log::Exact),
+            (Backing::Automatic, Log::Refused),
+            (Backing::Container, Log::None),
+            (Backing::Emulated, Log::None),
+        ],
+    ),
+    (
+        "conservative",
+        [
+            (Backing::Tracked, Log::Everything),
+            (Backing::Automatic, Log::Everything),
+            (Backing::Container, Log::Everything),
+            (Backing::Emulated, Log::Everything),
+        ],
+    ),
+    (
+        "off",
+        [
+            (Backing::Tracked, Log::None),
+            (Backing::Automatic, Log::None),
+            (Backing::Container, Log::None),
+            (Backing::Emulated, Log::None),
+        ],
+    ),
+];
+
+/// Uses the log of an open device as far as there is one.
+fn probe(log: &mut Logged) -> Result<Log> {
+    let offered = log.device.has_dma_log()?;
+    let range = log.map(IOVA, 8)?;
+    let started = log.device.start_dma_log(PAGE_SIZE, &[range]);
+    if !offered {
+        expect_eq!(started, Err(Errno::ENOTTY), "START of what is not offered");
+        return Ok(Log::None);
+    }
+    if started == Err(Errno::EOPNOTSUPP) {
+        return Ok(Log::Refused);
+    }
+    expect_eq!(started, Ok(PAGE_SIZE), "START");
+    log.write(IOVA)?;
+    let found = log.report(range)?;
+    log.device.stop_dma_log().context("STOP")?;
+    Ok(if found == pages(range) {
+        Log::Everything
+    } else {
+        expect_eq!(found, [IOVA].into(), "pages reported");
+        Log::Exact
+    })
+}
+
 fn values(config: &Config) -> Result<()> {
     if kmod::source(&config.module_name(Driver::Rs)).is_none() {
         skip!("no module file was given (VVP_MODULE)");
@@ -54,42 +171,15 @@ fn values(config: &Config) -> Result<()> {
     config.load(Driver::Rs)?;
     reload(config, "")?;
     expect_eq!(shown(config)?, "auto", "the default");
-
-    reload(config, "dma_logging=conservative")?;
-    expect_eq!(shown(config)?, "conservative", "shown");
-    let mut log = Logged::open(config, Backing::Tracked)?;
-    let range = log.map(IOVA, 8)?;
-    log.start(&[range])?;
-    expect_eq!(
-        log.report(range)?,
-        pages(range),
-        "of a page table with dirty bits"
-    );
-    drop(log);
-
-    reload(config, "dma_logging=iommu")?;
-    expect_eq!(shown(config)?, "iommu", "shown");
-    for backing in [Backing::Automatic, Backing::Container] {
-        let log = Logged::open(config, backing)?;
-        expect_eq!(
-            log.device.start_dma_log(PAGE_SIZE, &[(IOVA, PAGE_SIZE)]),
-            Err(Errno::EOPNOTSUPP),
-            "without dirty bits, {backing}"
-        );
+    for (value, cases) in SETTINGS {
+        reload(config, &format!("dma_logging={value}"))?;
+        expect_eq!(shown(config)?, value, "the parameter");
+        for (backing, expected) in cases {
+            let mut log = Logged::open_as(config, backing, None)?;
+            expect_eq!(set_to(config)?, value, "the attribute of a new device");
+            expect_eq!(probe(&mut log)?, expected, "{value}, {backing}");
+        }
     }
-    lost_domain(config)?;
-
-    reload(config, "dma_logging=off")?;
-    expect_eq!(shown(config)?, "off", "shown");
-    let log = Logged::open(config, Backing::Tracked)?;
-    expect!(!log.device.has_dma_log()?, "DMA logging that is off");
-    expect_eq!(
-        log.device.start_dma_log(PAGE_SIZE, &[(IOVA, PAGE_SIZE)]),
-        Err(Errno::ENOTTY),
-        "START"
-    );
-    drop(log);
-
     expect!(
         reload(config, "dma_logging=perhaps").is_err(),
         "loaded with a value that there is not"
@@ -97,28 +187,54 @@ fn values(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// With `iommu`, nothing is made up for what the dirty bits do not tell.
-fn lost_domain(config: &Config) -> Result<()> {
-    let mut log = Logged::open(config, Backing::Tracked)?;
+fn attribute(config: &Config) -> Result<()> {
+    let vf = config.vf()?;
+    config.bind(&vf, Driver::Rs)?;
+    for (value, cases) in SETTINGS {
+        for (backing, expected) in cases {
+            let mut log = Logged::open_as(config, backing, Some(value))?;
+            expect_eq!(set_to(config)?, value, "the attribute");
+            expect_eq!(probe(&mut log)?, expected, "{value}, {backing}");
+        }
+    }
+    for bad in ["", "perhaps", "Auto", "autos", "aut", "0"] {
+        let error = fs::write(vf.path().join("dma_logging"), bad).map_err(|error| error.kind());
+        // Nothing at all is no write.
+        let expected = if bad.is_empty() {
+            Ok(())
+        } else {
+            Err(ErrorKind::InvalidInput)
+        };
+        expect_eq!(error, expected, "writing {bad:?}");
+        expect_eq!(set_to(config)?, "auto", "after {bad:?}");
+    }
+    // With and without an end of line.
+    for text in ["off\n", "iommu"] {
+        vf.set_attribute("dma_logging", text)?;
+        expect_eq!(set_to(config)?, text.trim(), "after {text:?}");
+    }
+    // The module's value is there for who comes next.
+    vf.unbind()?;
+    config.bind(&vf, Driver::Rs)?;
+    expect_eq!(set_to(config)?, "auto", "bound anew");
+    Ok(())
+}
+
+/// An open device keeps what it was opened with.
+fn next_opening(config: &Config) -> Result<()> {
+    let mut log = Logged::open_as(config, Backing::Tracked, Some("iommu"))?;
     let range = log.map(IOVA, 8)?;
     log.start(&[range])?;
-    log.write(IOVA)?;
-    let new = log.new_page_table()?;
-    log.device.attach(new.id()).context("replacing")?;
-    expect_eq!(
-        log.device
-            .read_dma_log(range.0, range.1, PAGE_SIZE)
-            .map(drop),
-        Err(Errno::EIO),
-        "a log that lost its page table"
-    );
-    log.device.stop_dma_log().context("STOP")?;
-    log.start(&[range])?;
-    log.write(IOVA + PAGE_SIZE)?;
-    expect_eq!(
-        log.report(range)?,
-        [IOVA + PAGE_SIZE].into(),
-        "of a new log"
-    );
+    for value in ["off", "conservative", "auto"] {
+        config.vf()?.set_attribute("dma_logging", value)?;
+        expect!(log.device.has_dma_log()?, "{value}: the log has gone");
+        log.write(IOVA)?;
+        expect_eq!(log.report(range)?, [IOVA].into(), "{value}: of the log");
+        log.device.stop_dma_log().context("STOP")?;
+        log.start(&[range])?;
+    }
+    drop(log);
+    let log = Logged::open_as(config, Backing::Tracked, None)?;
+    expect!(!log.device.has_dma_log()?, "opened anew, with auto");
     Ok(())
 }

@@ -16,6 +16,7 @@ use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Range, Space
 use harness::{expect, expect_eq, skip};
 
 use crate::config::{Config, Driver};
+use crate::dma_logging::DmaLogging;
 
 /// A page as an I/O address.
 pub const PAGE_SIZE: u64 = PAGE as u64;
@@ -32,10 +33,37 @@ pub enum Backing {
     Automatic,
     /// A type1 container.
     Container,
+    /// An iommufd that stands in for such a container.
+    Emulated,
 }
 
 impl Backing {
-    pub const ALL: [Self; 3] = [Self::Tracked, Self::Automatic, Self::Container];
+    pub const ALL: [Self; 4] = [
+        Self::Tracked,
+        Self::Automatic,
+        Self::Container,
+        Self::Emulated,
+    ];
+
+    /// Those without dirty bits.
+    pub const UNTRACKED: [Self; 3] = [Self::Automatic, Self::Container, Self::Emulated];
+
+    /// What is to be said of DMA logging in order to have it.
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Tracked => "iommu",
+            Self::Automatic => "conservative",
+            Self::Container | Self::Emulated => "auto",
+        }
+    }
+
+    fn space(self) -> Result<Space> {
+        match self {
+            Self::Tracked | Self::Automatic => Space::new(Access::Cdev),
+            Self::Container => Space::new(Access::Group),
+            Self::Emulated => Space::emulated_container(),
+        }
+    }
 }
 
 impl fmt::Display for Backing {
@@ -44,6 +72,7 @@ impl fmt::Display for Backing {
             Self::Tracked => "tracked",
             Self::Automatic => "automatic",
             Self::Container => "container",
+            Self::Emulated => "emulated_container",
         })
     }
 }
@@ -86,18 +115,21 @@ pub struct Logged {
     /// Shared: the control socket has room for one.
     control: Rc<RefCell<Control>>,
     name: String,
+    _setting: Option<DmaLogging>,
 }
 
 impl Logged {
-    /// Opens the function under test.
+    /// Opens the function under test, so that it has a log.
     pub fn open(config: &Config, backing: Backing) -> Result<Self> {
-        let access = match backing {
-            Backing::Container => Access::Group,
-            _ => Access::Cdev,
-        };
-        let space = Arc::new(Space::new(access)?);
+        Self::open_as(config, backing, Some(backing.policy()))
+    }
+
+    /// Opens the function under test after setting its DMA logging to `policy`, or
+    /// with what is set already.
+    pub fn open_as(config: &Config, backing: Backing, policy: Option<&str>) -> Result<Self> {
+        let space = Arc::new(backing.space()?);
         let control = Rc::new(RefCell::new(config.control()?));
-        let mut own = Self::open_in(config, &config.vf()?, &space, &control)?;
+        let mut own = Self::open_in(config, &config.vf()?, &space, &control, policy)?;
         if backing == Backing::Tracked {
             let tracking = own.new_page_table()?;
             own.device
@@ -114,9 +146,13 @@ impl Logged {
         vf: &Function,
         space: &Arc<Space>,
         control: &Rc<RefCell<Control>>,
+        policy: Option<&str>,
     ) -> Result<Self> {
         control.borrow_mut().dirty_bits(true)?;
         config.bind(vf, Driver::Rs)?;
+        let setting = policy
+            .map(|policy| DmaLogging::set(vf, policy))
+            .transpose()?;
         let device = Device::open(vf, space)?;
         let writer = PageWriter::of(&device)?.context("the bench has no page writer")?;
         let name = config.bench_name(vf)?;
@@ -128,6 +164,7 @@ impl Logged {
             memory: Vec::new(),
             control: Rc::clone(control),
             name,
+            _setting: setting,
         })
     }
 

@@ -22,6 +22,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::guest::{DATA, ENTRIES, Guest, Stopped, address};
 use crate::config::{Config, Driver};
+use crate::dma_logging::DmaLogging;
 
 const PAGES: u64 = 1024;
 const PAGE_SIZE: u64 = PAGE as u64;
@@ -59,6 +60,7 @@ pub fn pre_copy(config: &Config) -> Result<()> {
     let vf = config.vf()?;
     let name = config.bench_name(&vf)?;
     config.bind(&vf, Driver::Rs)?;
+    let _setting = DmaLogging::set(&vf, "iommu")?;
 
     let file: File = memfd_create(c"guest memory", MFdFlags::MFD_CLOEXEC)
         .context("memfd")?

@@ -17,6 +17,8 @@ use iommufd_dirty::{CdevIommufd, HwptDirtyTracking, TrackedHwpt};
 use iommufd_ioctls::IommuFd;
 use vfio_ioctls::{DmaLoggingRange, VfioContainer, VfioDevice, VfioIommufd, VfioOps};
 
+use crate::dma_logging::DmaLogging;
+
 /// Guest memory: where, and how many pages.
 pub const BASE: u64 = 0x1_0000_0000;
 pub const PAGES: u64 = 512;
@@ -42,6 +44,16 @@ impl Way {
         Self::TrackedLogging,
         Self::TrackedIommufd,
     ];
+
+    /// What the device is to be told of DMA logging: what a host of such a VMM has
+    /// set.
+    fn dma_logging(self) -> &'static str {
+        match self {
+            Self::Type1 | Self::TrackedIommufd => "auto",
+            Self::Iommufd => "conservative",
+            Self::TrackedLogging => "iommu",
+        }
+    }
 
     /// Are exactly the pages written reported?
     pub fn is_exact(self) -> bool {
@@ -71,11 +83,13 @@ pub struct Vmm {
     sequence: AtomicU32,
     _ops: Arc<dyn VfioOps>,
     memory: Vec<DmaBuffer>,
+    _setting: DmaLogging,
 }
 
 impl Vmm {
     pub fn start(vf: &Function, way: Way) -> Result<Self> {
         let writer = find_writer(vf)?;
+        let setting = DmaLogging::set(vf, way.dma_logging())?;
         let path: PathBuf = vf.path();
         let (ops, device, tracked): (Arc<dyn VfioOps>, _, _) = if way == Way::Type1 {
             let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
@@ -118,6 +132,7 @@ impl Vmm {
             writer,
             sequence: AtomicU32::new(0),
             _ops: ops,
+            _setting: setting,
             memory,
         })
     }

@@ -9,7 +9,8 @@ use super::status::Status;
 use super::{Admin, Command, Group, Reach, Reply, legacy, opcode};
 use crate::virtio::bytes::{array, u16_at, u32_at, u64_at};
 use crate::virtio::device::{Device, Request};
-use crate::virtio::parts::PartWriter;
+use crate::virtio::parts::codec::HEADER;
+use crate::virtio::parts::{PartWriter, Selection, add_preceding};
 
 const CAP_DEV_PARTS: u16 = 0;
 const OBJ_DEV_PARTS: u16 = 0;
@@ -164,18 +165,14 @@ fn metadata(device: &Device, data: &[u8], room: u64) -> Outcome {
         result.extend([0; 4]);
         result
     };
-    let all = || {
-        let mut parts = PartWriter::all();
-        device.save(&mut parts);
-        parts
-    };
+    let count = || saved(device, PartWriter::counting());
     let result = match data.get(8).copied().unwrap_or_default() {
-        METADATA_SIZE => number(all().into_bytes().len()),
-        METADATA_COUNT => number(all().headers().len()),
+        METADATA_SIZE => number(count().size()),
+        METADATA_COUNT => number(count().count()),
         METADATA_LIST => {
-            let parts = all();
-            let mut result = number(parts.headers().len());
-            result.extend(parts.headers().as_flattened());
+            let parts = saved(device, PartWriter::headers());
+            let mut result = number(parts.count());
+            result.extend(parts.into_bytes());
             result
         }
         _ => return Err(Status::FIELD),
@@ -187,13 +184,28 @@ fn metadata(device: &Device, data: &[u8], room: u64) -> Outcome {
 }
 
 fn get(device: &Device, data: &[u8]) -> Outcome {
-    let mut parts = match data.get(8).copied().unwrap_or_default() {
-        GET_SELECTED => PartWriter::selected(data.get(GET_HEADER..).unwrap_or_default()),
-        GET_ALL => PartWriter::all(),
+    let parts = match data.get(8).copied().unwrap_or_default() {
+        GET_SELECTED => {
+            let list = data.get(GET_HEADER..).unwrap_or_default();
+            let mut selection = Selection::named(list.chunks(HEADER));
+            if device.choices().get_predecessors {
+                // Nothing need precede what the device does not have.
+                let found = saved(device, PartWriter::selected_headers(selection));
+                selection = Selection::named(found.into_bytes().chunks(HEADER));
+                add_preceding(&mut selection);
+            }
+            PartWriter::selected(selection)
+        }
+        GET_ALL => PartWriter::all(device.max_saved()),
         _ => return Err(Status::FIELD),
     };
+    Ok(Reply::with(saved(device, parts).into_bytes()))
+}
+
+/// The parts that `parts` is to collect.
+fn saved(device: &Device, mut parts: PartWriter) -> PartWriter {
     device.save(&mut parts);
-    Ok(Reply::with(parts.into_bytes()))
+    parts
 }
 
 fn set(device: &mut Device, data: &[u8]) -> Result<(), Status> {

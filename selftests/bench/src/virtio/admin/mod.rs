@@ -161,10 +161,9 @@ impl Reply {
         }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.status.bytes().to_vec();
-        bytes.extend(&self.result);
-        bytes
+    /// Bytes of the reply as the driver gets it, if there is room for all.
+    pub fn size(&self) -> usize {
+        REPLY_HEADER + self.result.len()
     }
 }
 

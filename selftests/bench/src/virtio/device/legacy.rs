@@ -200,6 +200,7 @@ impl Device {
             (queue.driver, queue.device) = (0, 0);
         }
         self.rings[index] = None;
+        self.continuing[index] = false;
         Request::Start
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The address moves with the parts: after a load two functions have the same
 //! one until the source is reset, when it gets back its own. The switch sends
-//! to the one that was resumed, or spoke, last.
+//! to the one that was resumed (unless it learns from frames only), or spoke, last.
 
 use super::Net;
 use super::control::{

@@ -55,9 +55,14 @@ pub fn saved(shape: &Shape) -> usize {
     2 * (HEADER + 8) + fields + HEADER + 1 + queues
 }
 
-/// Takes over one part. `common` is a copy that is dropped if anything is
-/// refused.
-pub fn load(common: &mut Common, shape: &Shape, part: &Part) -> Result<(), Refusal> {
+/// Takes over one part, or only verifies it if it is of the common configuration and
+/// that is to be so. `common` is a copy that is dropped if anything is refused.
+pub fn load(
+    common: &mut Common,
+    shape: &Shape,
+    verify_common_cfg: bool,
+    part: &Part,
+) -> Result<(), Refusal> {
     match part.kind {
         DEV_FEATURES => {
             part.unselected()?;
@@ -74,6 +79,7 @@ pub fn load(common: &mut Common, shape: &Shape, part: &Part) -> Result<(), Refus
             common.driver_features = features;
             common.excess_features = [false; 3];
         }
+        PCI_COMMON_CFG if verify_common_cfg => load_field(&mut common.clone(), shape, part)?,
         PCI_COMMON_CFG => load_field(common, shape, part)?,
         DEVICE_STATUS => {
             part.unselected()?;

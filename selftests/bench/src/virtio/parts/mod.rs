@@ -6,8 +6,8 @@
 //! DRV_FEATURES, PCI_COMMON_CFG, DEVICE_STATUS, VQ_CFG, VQ_NOTIFY_CFG, then those
 //! of the device type, then [`extra`] parts.
 
-pub use codec::{Part, PartWriter, Refusal, parse};
-pub use order::check_preceding;
+pub use codec::{Part, PartWriter, Refusal, Selection, parse};
+pub use order::{add_preceding, check_preceding};
 
 pub mod codec;
 pub mod common;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An IOMMU of the guest's own.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// What the guest does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VirtualIommu {
+    /// Devices have all of memory, each byte at its own address.
+    Identity,
+    /// Devices have what drivers map, when they do.
+    Translating,
+}
+
+impl VirtualIommu {
+    /// Word for the guest's kernel.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "iommu=pt",
+            Self::Translating => "iommu=nopt",
+        }
+    }
+
+    /// QEMU's trace event by which it is known that the guest does so.
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Identity => "vtd_dmar_enable",
+            Self::Translating => "vfio_listener_region_add_iommu",
+        }
+    }
+
+    /// Whether the guest has done so, by what QEMU printed.
+    pub fn is_used(self, log: &str) -> bool {
+        match self {
+            Self::Identity => log.contains("vtd_dmar_enable enable 1"),
+            Self::Translating => log.contains(self.event()),
+        }
+    }
+
+    /// Whether a device can write pages at their addresses in the guest's memory.
+    pub fn is_transparent(self) -> bool {
+        self == Self::Identity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn use_is_seen_in_the_trace() {
+        let enabled = "1@2.5:vtd_dmar_enable enable 1\n";
+        let mapped = "1@2.5:vfio_listener_region_add_iommu region_add [iommu] vtd 0x0 - 0xfff\n";
+        let neither = "1@2.5:vtd_dmar_enable enable 0\n";
+        assert!(VirtualIommu::Identity.is_used(enabled));
+        assert!(VirtualIommu::Translating.is_used(mapped));
+        for kind in VirtualIommu::value_variants() {
+            assert!(!kind.is_used(neither));
+        }
+        assert!(!VirtualIommu::Translating.is_used(enabled));
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The page for the documentation.
+
+mod section;
+
+use crate::plot::Plot;
+use crate::table::{Align, Table};
+use crate::{Results, rst, summary};
+
+use section::Section;
+
+const INTRODUCTION: &str = "\
+What migration costs with this driver, ``virtio_vfio_pci_rs``, and with the in-tree driver, \
+``virtio_vfio_pci``. ``vvp-report`` made this page of one run of the benchmark; \
+``results.json``, which it made too, has the same and more for programs.";
+
+const EMULATED: &str = "\
+The machine is emulated: its functions are a program beside QEMU (see bench.rst), every access to \
+a register is a message between the two, and QEMU interprets instructions. **Times say nothing \
+about hardware; only ratios mean something.**";
+
+const READING: &[&str] = &[
+    "Columns named after a driver have its median.",
+    "*Ratio* is what this driver needs, divided by what the in-tree driver needs: below 1.0 this \
+     driver is better, except where it says that more is better. With dirty pages it is VFIO's \
+     DMA logging divided by iommufd.",
+    "Both are measured by turns. Values taken one after the other are a pair; the ratio is the \
+     median of the quotients of all pairs, and what is in parentheses are their lower and upper \
+     quartiles; without them all quotients are the same. What slows down the machine for a while slows down both of a pair. So this is \
+     not quite the quotient of the medians. If 1.0 is between the quartiles, there is no \
+     difference to speak of.",
+    "*Context* is the size of the device's state, *part* that of one of the parts that it \
+     consists of. *Changed* is the share of the state that changed after pre-copy had read it; \
+     *no pre-copy* is a source that was stopped without.",
+    "What is blank was not measured, or has no ratio since all is zero.",
+];
+
+/// All of the page. `plots` are next to it.
+pub fn page(results: &Results, plots: &[Plot]) -> String {
+    let mut page = String::from(".. SPDX-License-Identifier: GPL-2.0\n\n");
+    page += &rst::title("Performance");
+    page += &rst::paragraph(INTRODUCTION);
+    page += &rst::section("In short");
+    let summary = summary::summary(results);
+    let summary: Vec<String> = summary.iter().map(|item| rst::escape(item)).collect();
+    page += &rst::list(summary.iter().map(String::as_str));
+    page += &rst::section("How to read it");
+    page += &rst::paragraph(EMULATED);
+    page += &rst::list(READING.iter().copied());
+    page += &rst::section("Environment");
+    page += &environment(results).to_rst();
+    for section in Section::all(results) {
+        page.push('\n');
+        page += &section.to_rst(plots);
+    }
+    page
+}
+
+fn environment(results: &Results) -> Table {
+    let columns = [("what", Align::Left), ("value", Align::Left)];
+    let columns = columns.map(|(heading, align)| (heading.to_owned(), align));
+    let mut table = Table::new(columns.to_vec());
+    for (name, value) in results.environment.rows() {
+        table.row(vec![name, value]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_page_of_the_example() {
+        let results = Results::new(&testing::input());
+        let plots = crate::plot::plots(&results).unwrap();
+        let page = page(&results, &plots);
+        testing::compare(&page, "synthetic.rst");
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A module that was built for another build of the kernel reads no dirty bits:
+//! what it would look into is private to that build.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use harness::kmsg::Log;
+use harness::{expect, expect_eq, kmod, skip};
+
+use super::parameter::unload;
+use super::rig::{Backing, IOVA, Logged, pages};
+use crate::config::{Config, Driver};
+
+/// Exchanges the version that the module was built for.
+pub fn not_read(config: &Config) -> Result<()> {
+    let Some(module) = kmod::source(&config.module_name(Driver::Rs)) else {
+        skip!("no module file was given (VVP_MODULE)");
+    };
+    let version = fs::read_to_string("/proc/sys/kernel/version").context("kernel version")?;
+    let version = version.trim();
+    let other = version.replace(|digit: char| digit.is_ascii_digit(), "0");
+    ensure!(other != version, "no digit in the version: {version}");
+    let mut image = fs::read(&module).context("reading the module")?;
+    let found = exchange(&mut image, version.as_bytes(), other.as_bytes());
+    if found == 0 {
+        skip!("the module was built without the kernel's source");
+    }
+    let file = std::env::temp_dir().join(format!("another-build-{}.ko", std::process::id()));
+    write(&file, &image)?;
+    let result = with_module(config, &file);
+    let _ = fs::remove_file(&file);
+    result
+}
+
+fn write(file: &Path, image: &[u8]) -> Result<()> {
+    fs::File::create(file)
+        .and_then(|mut file| file.write_all(image))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+/// Puts `new`, of the same length, wherever `image` has `old`; says how often.
+fn exchange(image: &mut [u8], old: &[u8], new: &[u8]) -> usize {
+    let places: Vec<usize> = image
+        .windows(old.len())
+        .enumerate()
+        .filter(|(_, window)| *window == old)
+        .map(|(place, _)| place)
+        .collect();
+    for place in &places {
+        image[*place..*place + new.len()].copy_from_slice(new);
+    }
+    places.len()
+}
+
+fn with_module(config: &Config, file: &Path) -> Result<()> {
+    unload(config)?;
+    let mut log = Log::follow()?;
+    kmod::load_file(file, "dma_logging=iommu")?;
+    let messages = log.messages()?;
+    let count = messages
+        .iter()
+        .filter(|line| line.contains("the IOMMU's dirty bits are not read"))
+        .count();
+    expect_eq!(count, 1, "lines of the log that say so");
+    let tracked = Logged::open_as(config, Backing::Tracked, None)?;
+    expect!(!tracked.device.has_dma_log()?, "offers to read dirty bits");
+    drop(tracked);
+    let mut everything = Logged::open_as(config, Backing::Tracked, Some("conservative"))?;
+    let range = everything.map(IOVA, 8)?;
+    everything.start(&[range])?;
+    expect_eq!(everything.report(range)?, pages(range), "everything");
+    Ok(())
+}
