@@ -3,7 +3,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install samples clean setup demo check check-all bench help
+.PHONY: module modules_install samples clean setup demo check check-all bench docs help
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -36,6 +36,11 @@ check-all: setup
 bench: setup
 	@scripts/benchmark.sh Documentation/performance
 
+# The documentation, with warnings as errors.
+docs:
+	@scripts/toolroot.sh build
+	@scripts/docs.sh build
+
 help:
 	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
 	@echo 'make modules_install  install it'
@@ -44,7 +49,8 @@ help:
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-all        run all tests'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
+	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
 	@echo
-	@echo 'demo, check, check-all, bench and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check, check-all, bench, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

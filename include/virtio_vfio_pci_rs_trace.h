@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Trace events; Documentation/observability.rst says what they mean. */
+/* Trace events; Documentation/administration.rst says what they mean. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM virtio_vfio_pci_rs
 

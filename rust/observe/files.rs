@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What debugfs shows: `virtio_vfio_pci_rs/<device>/`, with a file for each
-//! subject. Documentation/observability.rst has the formats.
+//! subject. Documentation/administration.rst has the formats.
 
 use super::{
     debugfs::{
