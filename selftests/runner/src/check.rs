@@ -3,22 +3,21 @@
 //! one line that sums them up.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::child::{POLL, Supervised};
 use crate::count::Counts;
-use crate::follow::Follow;
+use crate::docs;
 use crate::interrupt;
 use crate::ktap;
 use crate::l1::{self, Job};
 use crate::libtest;
+use crate::native;
 use crate::nested;
 use crate::paths;
 use crate::progress::Progress;
@@ -35,6 +34,8 @@ pub enum Stage {
     /// The bench against wire constants written independently of it, and the
     /// properties of the logic shared with the module.
     Conformance,
+    /// The documentation: built without a warning, and naming only what there is.
+    Docs,
     /// The module and the C driver in a virtual machine.
     L1,
     /// Migration on a device that has as little as a device may have.
@@ -131,6 +132,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Unit => "unit tests",
             Stage::Conformance => "conformance, properties",
+            Stage::Docs => "documentation",
             Stage::L1 => "L1 selftests",
             Stage::Modest => "L1 modest device",
             Stage::Wide => "L1 wide device",
@@ -321,6 +323,12 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
         Stage::Conformance => cargo_test(
             &["-p", "bench", "-p", "logic", "--test", "*"],
             minutes(15),
+            progress,
+        ),
+        Stage::Docs => docs::check(
+            Path::new(paths::SOURCE),
+            Path::new(paths::RUNS),
+            minutes(5),
             progress,
         ),
         Stage::L1 => in_l1(
@@ -519,34 +527,18 @@ fn l2(
 fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> Result<Counts> {
     let mut dir = RunDir::create(Path::new(paths::RUNS))?;
     let log = dir.file("cargo.log");
-    let output = File::create(&log).with_context(|| format!("cannot create {log:?}"))?;
-    let errors = output.try_clone()?;
-    let mut cargo = Supervised::spawn(
+    let status = native::run(
         "cargo",
         Command::new("cargo")
             .args(["test", "--locked", "--no-fail-fast"])
             .args(arguments)
             .current_dir(Path::new(paths::SOURCE).join("selftests"))
             .env("CARGO_TARGET_DIR", paths::target())
-            .env("CARGO_TERM_COLOR", "never")
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors),
+            .env("CARGO_TERM_COLOR", "never"),
+        &log,
+        limit,
+        progress,
     )?;
-    let mut follow = Follow::new(&log);
-    let deadline = Instant::now() + limit;
-    let status = loop {
-        interrupt::check()?;
-        let ended = cargo.ended()?;
-        if let Some(last) = follow.lines()?.last() {
-            progress.message(last);
-        }
-        progress.tick();
-        if ended.is_some() || Instant::now() > deadline {
-            break ended;
-        }
-        sleep(POLL);
-    };
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
     let mut counts = libtest::parse(&text);
     let log = log.display();
