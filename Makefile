@@ -18,8 +18,8 @@ samples:
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
-# Everything below needs nothing but root and the package registries, and
-# touches nothing outside the cache directory.
+# Everything below needs nothing but root and the package registries. It installs
+# mmdebstrap if that is missing, and touches nothing else outside the cache directory.
 setup:
 	@scripts/setup.sh
 

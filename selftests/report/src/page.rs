@@ -11,28 +11,28 @@ use section::Section;
 
 const INTRODUCTION: &str = "\
 What migration costs with this driver, ``virtio_vfio_pci_rs``, and with the in-tree driver, \
-``virtio_vfio_pci``. ``vvp-report`` made this page of one run of the benchmark; \
-``results.json``, which it made too, has the same and more for programs.";
+``virtio_vfio_pci``. ``vvp-report`` made this page from one run of the benchmark. \
+``results.json``, made at the same time, has the same and more for programs.";
 
 const EMULATED: &str = "\
-The machine is emulated: its functions are a program beside QEMU (see bench.rst), every access to \
-a register is a message between the two, and QEMU interprets instructions. **Times say nothing \
-about hardware; only ratios mean something.**";
+The machine is emulated: its functions are a program beside QEMU (see :doc:`/bench`), every \
+access to a register is a message between the two, and QEMU interprets instructions. **Times \
+say nothing about hardware; only ratios mean something.**";
 
 const READING: &[&str] = &[
     "Columns named after a driver have its median.",
-    "*Ratio* is what this driver needs, divided by what the in-tree driver needs: below 1.0 this \
-     driver is better, except where it says that more is better. With dirty pages it is VFIO's \
+    "*Ratio* is what this driver needs, divided by what the in-tree driver needs. Below 1.0 this \
+     driver is better, except where it says that more is better. For dirty pages it is VFIO's \
      DMA logging divided by iommufd.",
-    "Both are measured by turns. Values taken one after the other are a pair; the ratio is the \
-     median of the quotients of all pairs, and what is in parentheses are their lower and upper \
-     quartiles; without them all quotients are the same. What slows down the machine for a while slows down both of a pair. So this is \
-     not quite the quotient of the medians. If 1.0 is between the quartiles, there is no \
-     difference to speak of.",
+    "The two are measured alternately. Values taken one after the other are a pair. The ratio is \
+     the median of the quotients of all pairs, with their lower and upper quartiles in \
+     parentheses; if there are none, all quotients are the same. Whatever slows down the machine \
+     for a while slows down both values of a pair, so the ratio is not quite the quotient of the \
+     medians. If 1.0 is between the quartiles, there is no difference to speak of.",
     "*Context* is the size of the device's state, *part* that of one of the parts that it \
      consists of. *Changed* is the share of the state that changed after pre-copy had read it; \
-     *no pre-copy* is a source that was stopped without.",
-    "What is blank was not measured, or has no ratio since all is zero.",
+     *no pre-copy* is a source that was stopped without it.",
+    "A blank means: not measured, or no ratio because all is zero.",
 ];
 
 /// All of the page. `plots` are next to it.
