@@ -11,6 +11,8 @@
 TARGET=${VVP_TARGET:-/cache/target}
 
 pages() {
+	# From scratch: no page of another tree stays behind.
+	rm -rf "$CACHE/docs"
 	"$TOP/scripts/toolroot.sh" run sphinx-build -W --keep-going -b html -d /cache/docs/doctrees \
 		/src/Documentation /cache/docs/html
 }
