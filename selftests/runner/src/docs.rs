@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The documentation: each page is built without a warning, and the files, stages and
-//! settings that it names exist. One test a page.
+//! The documentation: each page is built without a warning, its tables are whole, and the
+//! files, stages and settings that it names exist. One test a page.
 
 mod mentions;
 mod pages;
 mod settings;
 mod sphinx;
+mod tables;
 
 use std::fs;
 use std::path::Path;
@@ -85,6 +86,7 @@ fn complaints(
         fs::read_to_string(&page.path).with_context(|| format!("cannot read {:?}", page.path))?;
     let mut complaints = mentions::missing(top, page, &text);
     if page.built {
+        complaints.extend(tables::split_cells(&text));
         let of_page = |warning: &&sphinx::Warning| warning.page.as_deref() == Some(&*page.name);
         complaints.extend(told.iter().filter(of_page).map(|w| w.text.clone()));
         if !html.join(format!("{}.html", page.name)).is_file() {
