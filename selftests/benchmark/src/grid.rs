@@ -8,7 +8,7 @@ use crate::clock::micros;
 use crate::context::Size;
 use crate::link::Transport;
 use crate::output::Figure;
-use crate::pair::{Bench, Pair, by_turns};
+use crate::pair::{Bench, Pair, Seal, by_turns};
 use crate::switchover::Ready;
 
 const KIB: u64 = 1 << 10;
@@ -79,7 +79,8 @@ fn point(
         transport: Some(transport.name().into()),
         ..size.point(changed)
     };
-    let mut switchover = Figure::new("switchover", "us", &point);
+    let [mut switchover, mut without_checksum] = [Seal::Default, Seal::NoChecksum]
+        .map(|seal| Figure::new(seal.figure("switchover"), "us", &point));
     let mut stop = Figure::new("source-stop", "us", &point);
     let mut processor = Figure::new("cpu-time", "us", &point);
     let mut bytes = Figure::new("stop-copy-bytes", "B", &point);
@@ -87,8 +88,21 @@ fn point(
     for number in 0..=repetitions {
         for pair in by_turns(pairs, number) {
             let touched = changed.map(|percent| size.share(percent));
-            let taken = Ready::new(pair, &mut bench.control, touched)?.go(transport)?;
-            pair.settle()?;
+            let mut go = || {
+                let taken = Ready::new(pair, &mut bench.control, touched)?.go(transport)?;
+                pair.settle()?;
+                anyhow::Ok(taken)
+            };
+            // Where all of the context is in the switchover.
+            let taken = if changed.is_none() {
+                let [(_, taken), (_, other)] = pair.sealed_or_not(go)?;
+                if number > 0 {
+                    without_checksum.add(pair.subject, micros(other.switchover));
+                }
+                taken
+            } else {
+                go()?
+            };
             if number > 0 {
                 switchover.add(pair.subject, micros(taken.switchover));
                 stop.add(pair.subject, micros(taken.stop));
@@ -98,6 +112,7 @@ fn point(
         }
     }
     switchover.print()?;
+    without_checksum.print()?;
     if transport == Transport::Pipe {
         stop.print()?;
         processor.print()?;
