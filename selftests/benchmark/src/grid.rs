@@ -38,6 +38,11 @@ fn is_measured(size: Size, changed: Option<f64>, transport: Transport) -> bool {
     }
 }
 
+/// Whether all of the context is sent after the stop.
+fn all_is_sent(changed: Option<f64>) -> bool {
+    changed.is_none_or(|percent| percent >= 100.0)
+}
+
 /// Largest context with `small`.
 const SMALL: u64 = MIB;
 
@@ -93,8 +98,7 @@ fn point(
                 pair.settle()?;
                 anyhow::Ok(taken)
             };
-            // Where all of the context is in the switchover.
-            let taken = if changed.is_none() {
+            let taken = if all_is_sent(changed) {
                 let [(_, taken), (_, other)] = pair.sealed_or_not(go)?;
                 if number > 0 {
                     without_checksum.add(pair.subject, micros(other.switchover));

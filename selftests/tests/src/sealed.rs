@@ -299,7 +299,7 @@ fn checksum_left_out(config: &Config, loading: &Loading) -> Result<()> {
         expect_eq!(
             error,
             Err(Some(Errno::EINVAL as i32)),
-            "writing '{nonsense}'"
+            "writing {nonsense:?}"
         );
     }
     expect_eq!(choice()?, "1", "the choice after what is none");
