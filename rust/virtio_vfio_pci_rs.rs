@@ -45,6 +45,10 @@ module! {
             default: true,
             description: "Send only changed device parts after the first record of a pre-copy stream",
         },
+        stream_checksum: bool {
+            default: true,
+            description: "End migration streams with a checksum of all their bytes",
+        },
         any_device_type: bool {
             default: false,
             description: "Bind virtio devices of any type, not only network and block",

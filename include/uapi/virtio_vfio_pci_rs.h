@@ -37,6 +37,9 @@ struct vvp_record_header {
 #define VVP_IDENTITY_MAGIC	0x53505656	/* "VVPS" */
 #define VVP_IDENTITY_VERSION	1
 
+/* No checksum was made of the stream: vvp_end.crc32c is zero. */
+#define VVP_IDENTITY_NO_CHECKSUM	(1 << 0)
+
 /* Most feature words that an identity has. */
 #define VVP_IDENTITY_MAX_WORDS	16
 
@@ -47,6 +50,7 @@ struct vvp_record_header {
  * @device_type: virtio device type, for example 1 for a network device
  * @parts: number of device parts in the device data record that follows
  * @feature_words: number of elements of @features
+ * @flags: zero or VVP_IDENTITY_NO_CHECKSUM, in all identities of a stream alike
  * @features: negotiated features, without trailing words of zero
  */
 struct vvp_identity {
@@ -54,7 +58,8 @@ struct vvp_identity {
 	__le16 version;
 	__le16 device_type;
 	__le32 parts;
-	__le32 feature_words;
+	__le16 feature_words;
+	__le16 flags;
 	__le64 features[];
 };
 
@@ -62,7 +67,7 @@ struct vvp_identity {
  * struct vvp_end - the end of a stream
  * @records: number of records before this one
  * @crc32c: CRC-32C (Castagnoli) of all bytes of the stream before the header
- *	of this record
+ *	of this record; zero under VVP_IDENTITY_NO_CHECKSUM
  * @reserved: zero
  */
 struct vvp_end {

@@ -33,7 +33,12 @@ pub struct Identity {
     pub parts: u32,
     /// Negotiated features.
     pub features: Features,
+    /// The end record has the checksum of the stream.
+    pub checksum: bool,
 }
+
+/// Flag of an identity: no checksum was made of the stream it is in, and its end has zero.
+pub const NO_CHECKSUM: u16 = 1 << 0;
 
 /// The content is none of an identity: wrong size or wrong first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +53,9 @@ impl Identity {
         bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
         bytes[6..8].copy_from_slice(&self.device_type.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.parts.to_le_bytes());
-        bytes[12..16].copy_from_slice(&(words.len() as u32).to_le_bytes());
+        bytes[12..14].copy_from_slice(&(words.len() as u16).to_le_bytes());
+        let flags = if self.checksum { 0 } else { NO_CHECKSUM };
+        bytes[14..16].copy_from_slice(&flags.to_le_bytes());
         for (slot, word) in bytes[FIXED_LEN..].chunks_exact_mut(8).zip(words) {
             slot.copy_from_slice(&word.to_le_bytes());
         }
@@ -70,14 +77,16 @@ impl Identity {
         if u16::from_le_bytes([e, f]) != VERSION {
             return Ok(None);
         }
-        let count = u32::from_le_bytes([m, n, o, p]) as usize;
-        if count > MAX_FEATURE_WORDS || words.len() != 8 * count {
+        let count = usize::from(u16::from_le_bytes([m, n]));
+        let flags = u16::from_le_bytes([o, p]);
+        if count > MAX_FEATURE_WORDS || words.len() != 8 * count || flags & !NO_CHECKSUM != 0 {
             return Err(Malformed);
         }
         Ok(Some(Self {
             device_type: u16::from_le_bytes([g, h]),
             parts: u32::from_le_bytes([i, j, k, l]),
             features: Features::from_bytes(words),
+            checksum: flags & NO_CHECKSUM == 0,
         }))
     }
 }
@@ -87,7 +96,7 @@ impl Identity {
 pub struct End {
     /// Number of records before this one.
     pub records: u64,
-    /// CRC-32C of all bytes before this record's header.
+    /// CRC-32C of all bytes before this record's header; zero if none was made.
     pub checksum: u32,
 }
 
@@ -119,6 +128,7 @@ mod tests {
             device_type: 1,
             parts: 0x0102,
             features: Features::from_bytes(&[1, 0, 0, 0, 2, 0, 0, 0x80, 5]),
+            checksum: true,
         }
     }
 
@@ -131,6 +141,15 @@ mod tests {
         ];
         assert_eq!(bytes[..len], wire);
         assert_eq!(Identity::decode(&wire), Ok(Some(identity())));
+
+        let without = Identity {
+            checksum: false,
+            ..identity()
+        };
+        let (bytes, _) = without.encode();
+        assert_eq!(bytes[14..16], [1, 0]);
+        assert_eq!((&bytes[..14], &bytes[16..len]), (&wire[..14], &wire[16..]));
+        assert_eq!(Identity::decode(&bytes[..len]), Ok(Some(without)));
 
         let end = End {
             records: 3,
@@ -151,23 +170,16 @@ mod tests {
                 "length {cut}"
             );
         }
-        assert_eq!(
-            Identity::decode(&bytes[..=len]),
-            Err(Malformed)
-        );
+        assert_eq!(Identity::decode(&bytes[..=len]), Err(Malformed));
         let mut other = bytes;
         other[0] ^= 1;
-        assert_eq!(
-            Identity::decode(&other[..len]),
-            Err(Malformed)
-        );
-        // More words than there can be.
-        let mut other = bytes;
-        other[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(
-            Identity::decode(&other[..len]),
-            Err(Malformed)
-        );
+        assert_eq!(Identity::decode(&other[..len]), Err(Malformed));
+        // More words than there can be, and flags that nobody knows.
+        for (at, value) in [(12, 0xff), (13, 0xff), (14, 2), (15, 0x80)] {
+            let mut other = bytes;
+            other[at] = value;
+            assert_eq!(Identity::decode(&other[..len]), Err(Malformed), "byte {at}");
+        }
     }
 
     #[test]

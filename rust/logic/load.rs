@@ -307,6 +307,9 @@ impl Parser {
                 device,
             });
         }
+        if !identity.checksum {
+            self.seal.leave_out_checksum();
+        }
         self.identified = true;
         self.announced = Some(identity);
         Ok(())
@@ -530,6 +533,7 @@ mod tests {
             device_type,
             parts,
             features: Features::from_bytes(features),
+            checksum: true,
         };
         let (bytes, len) = identity.encode();
         record(FLAG_OPTIONAL, TAG_IDENTITY, &bytes[..len])
@@ -577,6 +581,47 @@ mod tests {
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(load(&other, 16, 4096).is_err(), "bit {bit}");
         }
+    }
+
+    /// The stream without a checksum, and with the end that it must have then.
+    fn unsealed(records: u64, stream: &[Vec<u8>]) -> Vec<u8> {
+        let mut stream = stream.concat();
+        stream[HEADER_LEN + 14] = 1;
+        let end = End {
+            records,
+            checksum: 0,
+        };
+        [stream, record(FLAG_OPTIONAL, TAG_END, &end.encode())].concat()
+    }
+
+    #[test]
+    fn a_stream_without_a_checksum_has_the_other_checks() {
+        let records = [identity(1, 1, &[]), record(0, TAG_DEVICE_DATA, &parts(6))];
+        let stream = unsealed(2, &records);
+        loads_in_any_segmentation(&stream, &[parts(6)]);
+
+        let mut other = stream.clone();
+        let last_of_data = 2 * HEADER_LEN + identity_len() + parts(6).len() - 1;
+        other[last_of_data] ^= 1;
+        assert!(load(&other, 16, 4096).is_ok());
+
+        let wrong_count = unsealed(3, &records);
+        assert!(matches!(
+            load(&wrong_count, 16, 4096),
+            Err(LoadError::RecordCount { .. })
+        ));
+        assert_eq!(
+            load(&stream[..stream.len() - HEADER_LEN - END_LEN], 16, 4096),
+            Err(LoadError::NoEnd)
+        );
+        // An end with a checksum contradicts its identity.
+        let mut other = ended(2, &records);
+        other[HEADER_LEN + 14] = 1;
+        assert_eq!(load(&other, 16, 4096), Err(LoadError::Checksum));
+    }
+
+    fn identity_len() -> usize {
+        identity(1, 1, &[]).len() - HEADER_LEN
     }
 
     #[test]
@@ -690,6 +735,7 @@ mod tests {
             device_type: 1,
             parts: 1,
             features: Features::from_bytes(&[0xff; 8 * MAX_LEN]),
+            checksum: true,
         }
         .encode();
         let long = [&bytes[..], &[0; 8]].concat();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The running checksum and count that the end record of a stream carries.
+//! The running count and checksum that the end record of a stream carries.
 
 /// CRC-32C over more bytes: takes the register and gives it back, without the
 /// inversions at either end, as the kernel's `crc32c()` does.
@@ -9,7 +9,8 @@ pub type Crc32c = fn(u32, &[u8]) -> u32;
 /// What a stream had so far.
 #[derive(Clone, Copy)]
 pub struct Seal {
-    crc32c: Crc32c,
+    /// `None`: no checksum is made.
+    crc32c: Option<Crc32c>,
     register: u32,
     records: u64,
 }
@@ -18,15 +19,28 @@ impl Seal {
     /// The seal of an empty stream.
     pub const fn new(crc32c: Crc32c) -> Self {
         Self {
-            crc32c,
+            crc32c: Some(crc32c),
             register: !0,
             records: 0,
         }
     }
 
+    /// No checksum is made of this stream, whatever there was of it.
+    pub fn leave_out_checksum(&mut self) {
+        self.crc32c = None;
+        self.register = !0;
+    }
+
+    /// Whether a checksum is made.
+    pub const fn has_checksum(&self) -> bool {
+        self.crc32c.is_some()
+    }
+
     /// `bytes` of the stream follow, of record headers or contents.
     pub fn add(&mut self, bytes: &[u8]) {
-        self.register = (self.crc32c)(self.register, bytes);
+        if let Some(crc32c) = self.crc32c {
+            self.register = crc32c(self.register, bytes);
+        }
     }
 
     /// A record begins.
@@ -39,7 +53,7 @@ impl Seal {
         self.records
     }
 
-    /// CRC-32C of all bytes.
+    /// CRC-32C of all bytes; zero if none is made.
     pub const fn checksum(&self) -> u32 {
         !self.register
     }
@@ -66,5 +80,17 @@ mod tests {
         seal.add(b"56789");
         assert_eq!(seal.checksum(), 0xe306_9283);
         assert_eq!(seal.records(), 0);
+    }
+
+    #[test]
+    fn without_a_checksum_it_is_zero() {
+        let mut seal = Seal::new(slow_crc32c);
+        seal.add(b"1234");
+        assert!(seal.has_checksum());
+        seal.leave_out_checksum();
+        seal.add(b"56789");
+        seal.count_record();
+        assert!(!seal.has_checksum());
+        assert_eq!((seal.checksum(), seal.records()), (0, 1));
     }
 }

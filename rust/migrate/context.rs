@@ -87,6 +87,7 @@ impl Context {
                 device_type: device.device_type(),
                 parts: parts.count(),
                 features: parts.negotiated().unwrap_or_default(),
+                checksum: true,
             },
             max_size: read.max_size,
         }
@@ -104,7 +105,7 @@ impl Context {
         vfio::Bytes::part_of(self.memory.clone(), place.start..end)
     }
 
-    /// What a stream says of it in advance.
+    /// What a stream with a checksum says of it in advance.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -36,7 +36,10 @@ use kernel::{
     }, //
 };
 use loader::Loader;
-use params::PrecopyInterval;
+use params::{
+    PrecopyInterval,
+    StreamChecksum, //
+};
 use saver::Saver;
 
 /// Virtio device types that are tested.
@@ -123,6 +126,7 @@ pub(crate) struct Migration {
     /// the state lock held.
     may_be_stopped: Atomic<bool>,
     precopy_interval: Arc<PrecopyInterval>,
+    stream_checksum: Arc<StreamChecksum>,
     /// Shared with the device's log.
     dma_logging: Arc<dirty::DevicePolicy>,
 }
@@ -143,8 +147,10 @@ impl Migration {
         }
         let member = virtio::Member::new(pdev, Observer::new(pdev)?)?;
         let precopy_interval = PrecopyInterval::new()?;
+        let stream_checksum = StreamChecksum::new()?;
         let dma_logging = dirty::DevicePolicy::new()?;
         sysfs::create(pdev.as_ref(), precopy_interval.clone())?;
+        sysfs::create(pdev.as_ref(), stream_checksum.clone())?;
         #[cfg(CONFIG_IOMMUFD_DRIVER)]
         sysfs::create(pdev.as_ref(), dma_logging.clone())?;
         Ok(Some(Self {
@@ -153,6 +159,7 @@ impl Migration {
             member,
             may_be_stopped: Atomic::new(false),
             precopy_interval,
+            stream_checksum,
             dma_logging,
         }))
     }
@@ -230,6 +237,7 @@ impl vfio::Migration for Migration {
         Ok(Saver::stopped(
             self.slot.begin_use(),
             self.estimate.prepared(),
+            self.stream_checksum.wanted(),
         )?)
     }
 
@@ -237,6 +245,7 @@ impl vfio::Migration for Migration {
         Ok(Saver::running(
             self.slot.begin_use(),
             self.estimate.prepared(),
+            self.stream_checksum.wanted(),
             &self.precopy_interval,
             reinit,
         )?)

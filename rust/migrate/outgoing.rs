@@ -2,9 +2,9 @@
 
 //! The bytes of an outgoing stream, on their way to userspace.
 //!
-//! The checksum that ends a stream is made of what userspace reads, as it does: a target can
-//! load the beginning meanwhile, and what was just copied need not be fetched from memory
-//! again.
+//! The checksum that ends a stream, where one is wanted, is made of what userspace reads, as
+//! it does: a target can load the beginning meanwhile, and what was just copied need not be
+//! fetched from memory again.
 
 use super::context::Context;
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     logic::{
         identity::{
             End,
+            Identity,
             END_LEN,
             MAX_LEN, //
         },
@@ -53,6 +54,7 @@ const _: () = {
     assert!(abi::VVP_TAG_END == TAG_END);
     assert!(abi::VVP_IDENTITY_MAGIC == identity::MAGIC);
     assert!(abi::VVP_IDENTITY_VERSION == identity::VERSION as u32);
+    assert!(abi::VVP_IDENTITY_NO_CHECKSUM == identity::NO_CHECKSUM as u32);
     assert!(abi::VVP_IDENTITY_MAX_WORDS as usize == identity::MAX_FEATURE_WORDS);
     assert!(size_of::<abi::vvp_record_header>() == HEADER_LEN);
     assert!(size_of::<abi::vvp_identity>() == identity::FIXED_LEN);
@@ -95,10 +97,15 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) const fn new() -> Self {
+    /// An empty stream, with a `checksum` in the end or without.
+    pub(super) fn new(checksum: bool) -> Self {
+        let mut seal = Seal::new(crc32c);
+        if !checksum {
+            seal.leave_out_checksum();
+        }
         Self {
             queue: Queue::new(),
-            seal: Seal::new(crc32c),
+            seal,
             end: None,
             ended: false,
         }
@@ -168,7 +175,11 @@ impl Outgoing {
     ///
     /// ENOMEM; nothing was appended.
     pub(super) fn context(&mut self, context: &Context) -> Result<u64> {
-        let (content, len) = context.identity().encode();
+        let identity = Identity {
+            checksum: self.seal.has_checksum(),
+            ..*context.identity()
+        };
+        let (content, len) = identity.encode();
         let content = content.get(..len).ok_or(EINVAL)?;
         let size = context.bytes().len();
         let front = joined(&[

@@ -11,6 +11,7 @@ use kernel::{
     fmt,
     prelude::*,
     str::{
+        kstrtobool_bytes,
         parse_int::ParseInt,
         BStr, //
     },
@@ -55,6 +56,43 @@ impl Setting for PrecopyInterval {
 
     fn set(&self, text: &BStr) -> Result {
         self.ms.store(u32::from_str(text)?, Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether the end of a stream has its checksum: what the module parameter says, until it is
+/// set in sysfs.
+pub(super) struct StreamChecksum {
+    /// 0 or 1.
+    wanted: Atomic<u32>,
+}
+
+impl StreamChecksum {
+    /// The choice for a device that is being bound.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(super) fn new() -> Result<Arc<Self>> {
+        let wanted = Atomic::new(module_parameters::stream_checksum.value().into());
+        Ok(Arc::new(Self { wanted }, GFP_KERNEL)?)
+    }
+
+    /// The choice for a stream that begins now.
+    pub(super) fn wanted(&self) -> bool {
+        self.wanted.load(Relaxed) != 0
+    }
+}
+
+impl Setting for StreamChecksum {
+    const NAME: &'static CStr = c"stream_checksum";
+
+    fn get(&self) -> impl fmt::Display {
+        self.wanted.load(Relaxed)
+    }
+
+    fn set(&self, text: &BStr) -> Result {
+        self.wanted.store(kstrtobool_bytes(text)?.into(), Relaxed);
         Ok(())
     }
 }

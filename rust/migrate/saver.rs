@@ -85,21 +85,22 @@ struct Running {
 }
 
 impl Saver {
-    /// The stream of a stopped device, which is not needed afterwards.
+    /// The stream of a stopped device, which is not needed afterwards; with a `checksum` or
+    /// without.
     ///
     /// # Errors
     ///
     /// As [`Context::read`].
-    pub(super) fn stopped(session: SlotUse, prepared: Prepared) -> Result<Self> {
+    pub(super) fn stopped(session: SlotUse, prepared: Prepared, checksum: bool) -> Result<Self> {
         let Prepared { max_size, memory } = prepared;
         let context = session.get(|device| Context::read(&device, max_size, memory))?;
-        let mut saver = Self::begin(session, &context)?;
+        let mut saver = Self::begin(session, &context, checksum)?;
         saver.account.initial += saver.outgoing.end()?;
         saver._kept = Some(context);
         Ok(saver)
     }
 
-    /// The stream of a device in pre-copy.
+    /// The stream of a device in pre-copy, with a `checksum` or without.
     ///
     /// # Errors
     ///
@@ -107,12 +108,13 @@ impl Saver {
     pub(super) fn running(
         session: SlotUse,
         prepared: Prepared,
+        checksum: bool,
         interval: &Arc<PrecopyInterval>,
         reinit: bool,
     ) -> Result<Self> {
         // The guest runs, and its device may have more to say by now.
         let context = session.get(|device| Context::read(&device, None, prepared.memory))?;
-        let mut saver = Self::begin(session, &context)?;
+        let mut saver = Self::begin(session, &context, checksum)?;
         saver.running = Some(Running {
             context,
             spare: None,
@@ -127,8 +129,8 @@ impl Saver {
     }
 
     /// A stream that begins with `context`.
-    fn begin(session: SlotUse, context: &Context) -> Result<Self> {
-        let mut outgoing = Outgoing::new();
+    fn begin(session: SlotUse, context: &Context, checksum: bool) -> Result<Self> {
+        let mut outgoing = Outgoing::new(checksum);
         let initial = outgoing.context(context)?;
         Ok(Self {
             running: None,

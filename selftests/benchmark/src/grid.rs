@@ -8,7 +8,7 @@ use crate::clock::micros;
 use crate::context::Size;
 use crate::link::Transport;
 use crate::output::Figure;
-use crate::pair::{Bench, Pair, by_turns};
+use crate::pair::{Bench, Pair, Seal, by_turns};
 use crate::switchover::Ready;
 
 const KIB: u64 = 1 << 10;
@@ -36,6 +36,11 @@ fn is_measured(size: Size, changed: Option<f64>, transport: Transport) -> bool {
         (MIB | LARGE, Transport::Tcp) => few && size.part != small_parts,
         (_, transport) => transport == Transport::Pipe,
     }
+}
+
+/// Whether all of the context is sent after the stop.
+fn all_is_sent(changed: Option<f64>) -> bool {
+    changed.is_none_or(|percent| percent >= 100.0)
 }
 
 /// Largest context with `small`.
@@ -79,7 +84,8 @@ fn point(
         transport: Some(transport.name().into()),
         ..size.point(changed)
     };
-    let mut switchover = Figure::new("switchover", "us", &point);
+    let [mut switchover, mut without_checksum] = [Seal::Default, Seal::NoChecksum]
+        .map(|seal| Figure::new(seal.figure("switchover"), "us", &point));
     let mut stop = Figure::new("source-stop", "us", &point);
     let mut processor = Figure::new("cpu-time", "us", &point);
     let mut bytes = Figure::new("stop-copy-bytes", "B", &point);
@@ -87,8 +93,20 @@ fn point(
     for number in 0..=repetitions {
         for pair in by_turns(pairs, number) {
             let touched = changed.map(|percent| size.share(percent));
-            let taken = Ready::new(pair, &mut bench.control, touched)?.go(transport)?;
-            pair.settle()?;
+            let mut go = || {
+                let taken = Ready::new(pair, &mut bench.control, touched)?.go(transport)?;
+                pair.settle()?;
+                anyhow::Ok(taken)
+            };
+            let taken = if all_is_sent(changed) {
+                let [(_, taken), (_, other)] = pair.sealed_or_not(go)?;
+                if number > 0 {
+                    without_checksum.add(pair.subject, micros(other.switchover));
+                }
+                taken
+            } else {
+                go()?
+            };
             if number > 0 {
                 switchover.add(pair.subject, micros(taken.switchover));
                 stop.add(pair.subject, micros(taken.stop));
@@ -98,6 +116,7 @@ fn point(
         }
     }
     switchover.print()?;
+    without_checksum.print()?;
     if transport == Transport::Pipe {
         stop.print()?;
         processor.print()?;

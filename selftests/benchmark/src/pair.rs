@@ -14,6 +14,8 @@ use crate::context::Size;
 
 /// Where the bench's PF is.
 const PF: &str = "0000:01:00.0";
+/// The setting of this driver's devices.
+const CHECKSUM: &str = "stream_checksum";
 
 /// The machine's functions, and the bench behind them.
 pub struct Bench {
@@ -26,6 +28,7 @@ pub struct End {
     pub device: Device,
     /// What the bench calls it.
     pub name: String,
+    function: Function,
 }
 
 /// Two functions of one driver.
@@ -71,6 +74,7 @@ impl Bench {
         Ok(End {
             device,
             name: format!("vf{}", function.vf_number()?),
+            function: function.clone(),
         })
     }
 
@@ -102,7 +106,45 @@ impl Bench {
     }
 }
 
+/// How a pair migrates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// As it does by default.
+    Default,
+    /// Without a checksum of the stream: what that costs depends on the machine.
+    NoChecksum,
+}
+
+impl Seal {
+    /// The figure `name` of migrations like this.
+    pub fn figure(self, name: &str) -> String {
+        match self {
+            Self::Default => name.into(),
+            Self::NoChecksum => format!("{name} without checksum"),
+        }
+    }
+}
+
 impl Pair {
+    /// Does `measure` as often as this pair's driver has ways to migrate. The in-tree driver
+    /// has no checksum to leave out: what it does counts for both.
+    pub fn sealed_or_not<T: Clone>(
+        &self,
+        mut measure: impl FnMut() -> Result<T>,
+    ) -> Result<[(Seal, T); 2]> {
+        let first = measure()?;
+        let second = if self.subject == Subject::Rs {
+            let function = &self.source.function;
+            function.set_attribute(CHECKSUM, "0")?;
+            let measured = measure();
+            function.set_attribute(CHECKSUM, "1")?;
+            measured?
+        } else {
+            first.clone()
+        };
+        Ok([(Seal::Default, first), (Seal::NoChecksum, second)])
+    }
+
     /// Both run again, the target as after a reset.
     pub fn settle(&self) -> Result<()> {
         self.source.device.go(State::Running)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Single transitions, and what saving and loading cost by the byte.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use harness::vfio::{Device, State};
@@ -11,7 +11,7 @@ use crate::clock::{micros, thread_time};
 use crate::context::Size;
 use crate::link::CHUNK;
 use crate::output::Figure;
-use crate::pair::{Bench, Pair, by_turns};
+use crate::pair::{Bench, Pair, Seal, by_turns};
 
 const MIB: u64 = 1 << 20;
 
@@ -132,58 +132,100 @@ fn transitions(bench: &mut Bench, pairs: &[Pair; 2], repetitions: usize, size: S
     Ok(())
 }
 
-/// Saves a stopped source and loads a target with that, in memory.
+/// What it takes to save a source and to load a target, in this order.
+type Costs = [Cost; 2];
+
+#[derive(Clone, Copy)]
+struct Cost {
+    time: Duration,
+    processor: Duration,
+}
+
+/// Saves stopped sources and loads targets with that, in memory.
 fn streams(pairs: &[Pair; 2], repetitions: usize, size: Size, instructions: bool) -> Result<()> {
     let point = size.point(None);
-    let mut figures = if instructions {
-        ["save", "load"]
-            .map(|name| Figure::new(format!("instructions-{name}"), "instructions/MiB", &point))
-    } else {
-        ["save", "load"].map(|name| Figure::new(name, "MiB/s", &point))
+    let figures = |seal: Seal| {
+        ["save", "load"].map(|name| {
+            let (name, unit) = if instructions {
+                (format!("instructions-{name}"), "instructions/MiB")
+            } else {
+                (name.to_string(), "MiB/s")
+            };
+            Figure::new(seal.figure(&name), unit, &point)
+        })
     };
+    let mut all = [Seal::Default, Seal::NoChecksum].map(figures);
     let mut chunk = vec![1; CHUNK];
     for number in 0..=repetitions {
         for pair in by_turns(pairs, number) {
-            let (source, target) = (&pair.source.device, &pair.target.device);
-            // As a VMM does before.
-            source.data_size().context("MIG_DATA_SIZE")?;
-            source.go(State::Stop)?;
-            let mut stream = Vec::with_capacity(2 * size.context as usize + CHUNK);
-            // Touched, so that no page of it is new in what is measured.
-            stream.resize(stream.capacity(), 1);
-            stream.clear();
-
-            let (start, before) = (Instant::now(), thread_time()?);
-            let mut outgoing = source.begin(State::StopCopy)?;
-            while let Some(count) = outgoing.read_some(&mut chunk)? {
-                stream.extend_from_slice(&chunk[..count]);
-            }
-            let saved = (start.elapsed(), thread_time()? - before);
-
-            let (start, before) = (Instant::now(), thread_time()?);
-            let mut incoming = target.begin(State::Resuming)?;
-            for piece in stream.chunks(CHUNK) {
-                incoming.write_all(piece).context("loading")?;
-            }
-            target.go(State::Stop)?;
-            let loaded = (start.elapsed(), thread_time()? - before);
-
-            drop((incoming, outgoing));
-            pair.settle()?;
+            let measured = pair.sealed_or_not(|| stream(pair, size, &mut chunk))?;
             if number == 0 {
                 continue;
             }
             let mib = size.context as f64 / MIB as f64;
-            for (figure, (time, processor)) in figures.iter_mut().zip([saved, loaded]) {
-                let value = if instructions {
-                    // One nanosecond each.
-                    processor.as_nanos() as f64 / mib
-                } else {
-                    mib / time.as_secs_f64()
-                };
-                figure.add(pair.subject, value);
+            for (figures, (_, costs)) in all.iter_mut().zip(measured) {
+                for (figure, cost) in figures.iter_mut().zip(costs) {
+                    let value = if instructions {
+                        // One nanosecond each.
+                        cost.processor.as_nanos() as f64 / mib
+                    } else {
+                        mib / cost.time.as_secs_f64()
+                    };
+                    figure.add(pair.subject, value);
+                }
             }
         }
     }
-    figures.into_iter().try_for_each(Figure::print)
+    all.into_iter().flatten().try_for_each(Figure::print)
+}
+
+fn stream(pair: &Pair, size: Size, chunk: &mut [u8]) -> Result<Costs> {
+    let (source, target) = (&pair.source.device, &pair.target.device);
+    // As a VMM does before.
+    source.data_size().context("MIG_DATA_SIZE")?;
+    source.go(State::Stop)?;
+    let mut stream = Vec::with_capacity(2 * size.context as usize + CHUNK);
+    // Touched, so that no page of it is new in what is measured.
+    stream.resize(stream.capacity(), 1);
+    stream.clear();
+
+    let clock = Clock::start()?;
+    let mut outgoing = source.begin(State::StopCopy)?;
+    while let Some(count) = outgoing.read_some(chunk)? {
+        stream.extend_from_slice(&chunk[..count]);
+    }
+    let saved = clock.stop()?;
+
+    let clock = Clock::start()?;
+    let mut incoming = target.begin(State::Resuming)?;
+    for piece in stream.chunks(CHUNK) {
+        incoming.write_all(piece).context("loading")?;
+    }
+    target.go(State::Stop)?;
+    let loaded = clock.stop()?;
+
+    drop((incoming, outgoing));
+    pair.settle()?;
+    Ok([saved, loaded])
+}
+
+struct Clock {
+    start: Instant,
+    processor: Duration,
+}
+
+impl Clock {
+    fn start() -> Result<Self> {
+        Ok(Self {
+            start: Instant::now(),
+            processor: thread_time()?,
+        })
+    }
+
+    fn stop(self) -> Result<Cost> {
+        Ok(Cost {
+            time: self.start.elapsed(),
+            processor: thread_time()? - self.processor,
+        })
+    }
 }

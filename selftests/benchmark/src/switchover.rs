@@ -20,6 +20,7 @@ pub struct Ready<'a> {
 }
 
 /// What a switchover took.
+#[derive(Clone)]
 pub struct Taken {
     pub switchover: Duration,
     /// Until the source had stopped and its stream could be read.

@@ -108,6 +108,7 @@ fn sealed(records: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
         device_type: 1,
         parts: first.map_or(0, parts),
         features: Features::from_bytes(&[0xaa; 9]),
+        checksum: true,
     };
     let (content, len) = identity.encode();
     let mut stream = Header::optional(TAG_IDENTITY, len as u64).encode().to_vec();

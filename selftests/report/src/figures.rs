@@ -19,6 +19,11 @@ const KNOWN: &[About] = &[
         "From asking the source to stop until the target runs, its stream read, sent and loaded in between.",
     ),
     about(
+        "switchover without checksum",
+        "Switchover without a checksum",
+        "This driver with stream_checksum=0, for hosts where the transport has a checksum of its own; the in-tree driver has none.",
+    ),
+    about(
         "source-stop",
         "Stop of the source",
         "Until its stream can be read; a part of the switchover.",
@@ -54,6 +59,8 @@ const KNOWN: &[About] = &[
         "Loading",
         "From asking for RESUMING until the device is loaded and in STOP.",
     ),
+    about("save without checksum", "Saving without a checksum", ""),
+    about("load without checksum", "Loading without a checksum", ""),
     about("transition ", "State changes", ""),
     about("GET_PRECOPY_INFO", "Asking for pre-copy information", ""),
     about("MIG_DATA_SIZE", "Asking for the size of the data", ""),
@@ -71,6 +78,16 @@ const KNOWN: &[About] = &[
         "instructions-load",
         "Instructions to load",
         "For each MiB of context.",
+    ),
+    about(
+        "instructions-save without checksum",
+        "Instructions to save without a checksum",
+        "",
+    ),
+    about(
+        "instructions-load without checksum",
+        "Instructions to load without a checksum",
+        "",
     ),
     about(
         "memory-source",

@@ -581,7 +581,7 @@ fn modinfo(config: &Config) -> Result<()> {
     };
     let parameters = names("parm")?;
     expect_eq!(names("parmtype")?, parameters, "parameters with a type");
-    for name in ["precopy_interval_ms", "precopy_delta"] {
+    for name in ["precopy_interval_ms", "precopy_delta", "stream_checksum"] {
         expect!(parameters.iter().any(|p| p == name), "{parameters:?}");
     }
     for (device, what) in [("1041", "network"), ("1042", "block")] {

@@ -2,16 +2,18 @@
 //! Fixture `sealed`: streams with the records that our driver adds. What they
 //! say, that nothing may contradict it, and how each refusal is told.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::kmsg::Log;
 use harness::ktap::Suite;
+use harness::vfio::Access;
 use harness::{expect, expect_eq};
 use nix::errno::Errno;
 
-use crate::config::Config;
+use crate::config::{Config, Driver};
 use crate::framing::{
     self, DATA, DRIVER_FEATURES, END, END_LENGTH, IDENTITY, OPTIONAL, PART_HEADER, Record, end,
     parts, stream,
@@ -27,13 +29,14 @@ const VERSION: usize = 4;
 const DEVICE_TYPE: usize = 6;
 const PARTS: usize = 8;
 const WORDS: usize = 12;
+const FLAGS: usize = 14;
 const FEATURES: usize = 16;
 
 type Body = fn(&Config, &Loading) -> Result<()>;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    let tests: [(&str, Body); 11] = [
+    let tests: [(&str, Body); 12] = [
         ("identity_first_end_last", identity_first_end_last),
         ("other_device_type", other_device_type),
         (
@@ -47,6 +50,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("other_version", other_version),
         ("malformed_identity", malformed_identity),
         ("checksum", checksum),
+        ("checksum_left_out", checksum_left_out),
         ("missing_records", missing_records),
         ("records_behind_the_end", records_behind_the_end),
         ("parts_out_of_order", parts_out_of_order),
@@ -280,6 +284,62 @@ fn checksum(_: &Config, loading: &Loading) -> Result<()> {
     let records = bad.len() as u64 - 1;
     bad[3].content[..8].copy_from_slice(&records.to_le_bytes());
     loading.refuses_with(Errno::EBADMSG, "an added record", &stream(&bad))
+}
+
+/// A stream without a checksum says so, and whatever else protects it stays. It is chosen
+/// for a device, and for each stream anew.
+fn checksum_left_out(config: &Config, loading: &Loading) -> Result<()> {
+    const CHOICE: &str = "stream_checksum";
+    let vf = config.vf()?;
+    let choice = || -> Result<String> { Ok(vf.attribute(CHOICE)?.trim().to_owned()) };
+    expect_eq!(choice()?, "1", "the choice by default");
+    for nonsense in ["\n", "2", "maybe"] {
+        let written = fs::write(vf.path().join(CHOICE), nonsense);
+        let error = written.map_err(|error| error.raw_os_error());
+        expect_eq!(
+            error,
+            Err(Some(Errno::EINVAL as i32)),
+            "writing {nonsense:?}"
+        );
+    }
+    expect_eq!(choice()?, "1", "the choice after what is none");
+
+    let source = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    vf.set_attribute(CHOICE, "0")?;
+    expect_eq!(choice()?, "0", "the choice");
+    let saved = rig::save(&source);
+    vf.set_attribute(CHOICE, "1")?;
+    let stream = saved?;
+    let records = framing::records(&stream)?;
+    expect_eq!(records[0].content[FLAGS..FEATURES], [1, 0], "flags");
+    expect_eq!(records[2].content, end_without_checksum(2), "end");
+    loading.accepts("no checksum", &stream)?;
+
+    let mut wrong = records.clone();
+    wrong[2].content = end_without_checksum(3);
+    let bytes = framing::stream(&wrong);
+    loading.refuses_with(Errno::EBADMSG, "a wrong number of records", &bytes)?;
+    wrong[2] = end(&records[..2]);
+    let bytes = framing::stream(&wrong);
+    loading.refuses_with(Errno::EBADMSG, "a checksum that is not to be", &bytes)?;
+    loading.refuses("no end", &framing::stream(&records[..2]))?;
+
+    rig::recover(&source)?;
+    let records = framing::records(&rig::save(&source)?)?;
+    expect_eq!(
+        records[0].content[FLAGS..FEATURES],
+        [0, 0],
+        "flags afterwards"
+    );
+    expect_eq!(records[2], end(&records[..2]), "end afterwards");
+    Ok(())
+}
+
+/// The content of an end without a checksum.
+fn end_without_checksum(records: u64) -> Vec<u8> {
+    let mut content = records.to_le_bytes().to_vec();
+    content.resize(END_LENGTH, 0);
+    content
 }
 
 fn missing_records(_: &Config, loading: &Loading) -> Result<()> {

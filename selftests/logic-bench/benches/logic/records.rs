@@ -29,6 +29,7 @@ pub fn benches(criterion: &mut Criterion) {
         device_type: DEVICE_TYPE,
         parts: 300,
         features: Features::from_bytes(&NEGOTIATED.to_le_bytes()),
+        checksum: true,
     };
     let (bytes, len) = identity.encode();
     group.throughput(Throughput::Bytes(len as u64));

@@ -30,6 +30,7 @@ impl Frame {
             device_type: DEVICE_TYPE,
             parts,
             features: Features::from_bytes(&NEGOTIATED.to_le_bytes()),
+            checksum: true,
         };
         let (content, len) = identity.encode();
         self.front.clear();

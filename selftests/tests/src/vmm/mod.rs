@@ -5,6 +5,8 @@
 
 mod client;
 mod passes;
+mod snapshot;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             migrate(&config, way)
         });
     }
+    snapshot::add(suite, config);
 }
 
 fn migrate(config: &Config, way: Way) -> Result<()> {

@@ -12,12 +12,7 @@ use vfio_bindings::bindings::vfio;
 use vfio_ioctls::VfioDevice;
 
 use super::client::{BASE, PAGES, Vmm, Writer};
-
-const PRE_COPY: u32 = vfio::vfio_device_mig_state_VFIO_DEVICE_STATE_PRE_COPY;
-const STOP_COPY: u32 = vfio::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP_COPY;
-const STOP: u32 = vfio::vfio_device_mig_state_VFIO_DEVICE_STATE_STOP;
-const RESUMING: u32 = vfio::vfio_device_mig_state_VFIO_DEVICE_STATE_RESUMING;
-const RUNNING: u32 = vfio::vfio_device_mig_state_VFIO_DEVICE_STATE_RUNNING;
+use super::state::{PRE_COPY, RESUMING, RUNNING, STOP, STOP_COPY};
 
 /// Passes with the device running, at most.
 const PASSES: usize = 6;
