@@ -18,7 +18,8 @@ pub fn split_cells(text: &str) -> Vec<String> {
         } else if let Some(place) = &column {
             if indentation(line) < place.start {
                 column = None;
-            } else if is_half(line, place.end) {
+            } else if first_column(before).is_none() && is_half(line, place.end) {
+                // Below a rule it would be a heading, or a row without more to say.
                 complaints.push(format!(
                     "line {}: half a cell, which becomes a row of its own: use a grid table",
                     number + 1
@@ -66,7 +67,9 @@ more   text
 
 term
     = =
-    a b
+    a
+    = =
+    b c
     = =
 next term
     text
