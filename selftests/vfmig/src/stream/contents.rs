@@ -198,7 +198,7 @@ mod tests {
         let first = [
             identity(all.len() as u32, &[0x20, 0, 0, 0, 1]),
             data(&all),
-            data(&[changed.clone()]),
+            data(std::slice::from_ref(&changed)),
         ];
         let moved = parts_of(&sealed(&first));
         assert_eq!(moved.len(), all.len());

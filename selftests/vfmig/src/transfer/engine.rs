@@ -79,7 +79,7 @@ impl Engine<'_> {
             .context("the target does not accept the stream")?;
         if let Some(copy) = copy {
             let start = self.begin_phase("verifying");
-            let same = copy.is_in(target, &mut self.pump).context("verifying")?;
+            let same = copy.matches(target, &mut self.pump).context("verifying")?;
             self.end_phase("verifying", Side::Target, start);
             self.timeline.verified = Some(same);
         }

@@ -82,7 +82,7 @@ fn restore(opened: &Opened, arguments: &cli::Restore, input: Box<dyn Read>) -> R
         .context("the stream is not accepted")?;
     let total_us = clock.now();
     let verified = match input.copy {
-        Some(copy) => Some(copy.is_in(opened, &mut pump).context("verifying")?),
+        Some(copy) => Some(copy.matches(opened, &mut pump).context("verifying")?),
         None => None,
     };
     device.go(State::Running)?;

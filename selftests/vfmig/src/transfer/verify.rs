@@ -34,7 +34,7 @@ impl Copy {
     }
 
     /// Whether `opened`, which is in STOP and stays there, has that state.
-    pub fn is_in(self, opened: &Opened, pump: &mut Pump) -> Result<bool> {
+    pub fn matches(self, opened: &Opened, pump: &mut Pump) -> Result<bool> {
         let mut saved = Self::new()?;
         let mut fd = opened.device.begin(State::StopCopy)?;
         pump.drain(&mut fd, &mut |bytes| saved.add(bytes))?;
