@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Files that are there whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
+
+/// The state of a guest's device is for its owner only.
+const OWN: u32 = 0o600;
+/// What is about it is for whom the user's mask lets.
+const OTHERS: u32 = 0o666;
 
 /// Where output goes until it is complete.
 pub enum Output<'a> {
@@ -17,8 +23,12 @@ pub enum Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// For `path`, or standard output if that is `-`.
+    /// For the state of a device: `path`, or standard output if that is `-`.
     pub fn create(path: &'a Path) -> Result<Self> {
+        Self::with_mode(path, OWN)
+    }
+
+    fn with_mode(path: &'a Path, mode: u32) -> Result<Self> {
         if is_standard(path) {
             return Ok(Self::Standard);
         }
@@ -28,6 +38,7 @@ impl<'a> Output<'a> {
         };
         let file = tempfile::Builder::new()
             .prefix(".vfmig-")
+            .permissions(Permissions::from_mode(mode))
             .tempfile_in(directory)
             .with_context(|| {
                 let directory = directory.display();
@@ -67,9 +78,9 @@ impl Write for Output<'_> {
     }
 }
 
-/// Writes all of a file.
+/// Writes all of a file that people read.
 pub fn write(path: &Path, text: &str) -> Result<()> {
-    let mut output = Output::create(path)?;
+    let mut output = Output::with_mode(path, OTHERS)?;
     output
         .write_all(text.as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;

@@ -108,9 +108,16 @@ fn migrate(
         let error = notes
             .iter()
             .fold(error, |error, notes| notes.explain(error));
-        // The target first: two devices must never run with the same state.
+        // Two devices must never run with the same state: the target forgets it before the
+        // source goes on, unless it has taken over already.
+        let target_runs = timeline.stopped_us.is_some();
         let target = recover::target(target);
-        recover::told(&error, &[recover::source(source), target])
+        let source = if target_runs {
+            recover::reset(source)
+        } else {
+            recover::source(source)
+        };
+        recover::told(&error, &[source, target])
     })
 }
 

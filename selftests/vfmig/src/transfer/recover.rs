@@ -26,7 +26,8 @@ pub fn target(opened: &Opened) -> String {
     reset(opened)
 }
 
-fn reset(opened: &Opened) -> String {
+/// Has a device forget its state; says what became of it.
+pub fn reset(opened: &Opened) -> String {
     let address = opened.function.address();
     let reset = opened.device.reset();
     match (reset, opened.device.state()) {

@@ -31,6 +31,8 @@ struct Saved {
 
 /// Runs the command.
 pub fn run(arguments: &cli::Save, json: bool) -> Result<Exit> {
+    // First of all, so that no signal leaves a half-written file behind.
+    let mut pump = Pump::new("saving")?;
     let mut file = Output::create(&arguments.file)?;
     let opened = Opened::open(&arguments.function, arguments.opening)?;
     let flags = opened.migration()?;
@@ -41,12 +43,13 @@ pub fn run(arguments: &cli::Save, json: bool) -> Result<Exit> {
         );
     }
     let notes = Notes::of(&opened.function);
-    let saved = save(&opened, arguments, &mut file)
+    let saved = save(&opened, arguments, &mut file, &mut pump)
         .and_then(|saved| file.complete().map(|()| saved))
         .map_err(|error| {
             let error = notes.explain(error.context(format!("saving {}", arguments.function)));
             recover::told(&error, &[recover::source(&opened)])
         })?;
+    drop(pump);
     if file::is_standard(&arguments.file) {
         return Ok(Exit::Ok);
     }
@@ -64,7 +67,12 @@ pub fn run(arguments: &cli::Save, json: bool) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn save(opened: &Opened, arguments: &cli::Save, file: &mut Output<'_>) -> Result<Saved> {
+fn save(
+    opened: &Opened,
+    arguments: &cli::Save,
+    file: &mut Output<'_>,
+    pump: &mut Pump,
+) -> Result<Saved> {
     let device = &opened.device;
     let shown = arguments.file.display();
     let mut sink = |bytes: &[u8]| {
@@ -72,7 +80,6 @@ fn save(opened: &Opened, arguments: &cli::Save, file: &mut Output<'_>) -> Result
             .with_context(|| format!("writing {shown}"))
     };
     let clock = Clock::start();
-    let mut pump = Pump::new("saving")?;
     let (mut fd, pre_copy_bytes, stopped);
     if arguments.pre_copy {
         fd = device.begin(State::PreCopy)?;
