@@ -142,7 +142,7 @@ impl Comparison {
         let mut text = String::new();
         for shown in &self.differences {
             let selector = shown.selector.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "{} {selector}", shown.name);
+            let _ = writeln!(text, "{}", format!("{} {selector}", shown.name).trim_end());
             for (sign, value) in [('-', &shown.first), ('+', &shown.second)] {
                 if let Some(value) = value {
                     let _ = writeln!(text, "  {sign} {} bytes  {}", value.length, value.meaning);
@@ -177,7 +177,7 @@ mod tests {
         assert!(!comparison.equal);
         assert_eq!(
             comparison.text(),
-            "DEVICE_STATUS \n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device parts differ\n"
+            "DEVICE_STATUS\n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device parts differ\n"
         );
         assert!(compare(&of(1), &of(1)).equal);
     }

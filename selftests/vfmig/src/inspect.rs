@@ -217,7 +217,11 @@ impl Record {
                 "  {} device, {} parts follow, features {}",
                 identity.device_type,
                 identity.parts,
-                identity.features.join(" ")
+                if identity.features.is_empty() {
+                    "none".to_owned()
+                } else {
+                    identity.features.join(" ")
+                }
             );
         }
         if let Some(end) = &self.end {

@@ -90,6 +90,7 @@ fn migrate(
     timeline: &mut Timeline,
 ) -> Result<()> {
     let notes = [source, target].map(|opened| Notes::of(&opened.function));
+    let pump = Pump::new("migrating")?;
     let clock = Clock::start();
     let mut engine = Engine {
         source,
@@ -99,12 +100,13 @@ fn migrate(
         tracking,
         timeline,
         clock,
-        pump: Pump::new("migrating")?,
+        pump,
     };
     let done = engine.run(wishes);
     drop(engine);
     timeline.total_us = clock.now();
     done.map_err(|error| {
+        let error = error.context(format!("migrating to {}", target.function.address()));
         let error = notes
             .iter()
             .fold(error, |error, notes| notes.explain(error));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is done with devices when something failed, and what is said of it.
 
-use anyhow::{Error, anyhow};
+use anyhow::Error;
 use harness::debugfs::Files;
 use harness::pci::Function;
 use harness::vfio::State;
@@ -50,25 +50,33 @@ pub fn told(error: &Error, devices: &[String]) -> Error {
 /// What our driver noted, to tell more than an errno can.
 pub struct Notes {
     files: Files,
-    before: Option<String>,
+    before: (Option<String>, u64),
 }
 
 impl Notes {
     /// Of what happens to `function` from now on.
     pub fn of(function: &Function) -> Self {
         let files = Files::of(function);
-        let before = files.last_error().ok();
+        let before = noted(&files);
         Self { files, before }
     }
 
     /// Adds the driver's word to an error, if there is any.
     pub fn explain(&self, error: Error) -> Error {
-        match self.files.last_error() {
-            Ok(text) if text != "none" && Some(&text) != self.before.as_ref() => {
+        let now = noted(&self.files);
+        match &now.0 {
+            Some(text) if now != self.before && text != "none" => {
                 let exit = Failure::exit_of(&error);
                 Failure::new(exit, format!("{error:#} (the driver says: {text})")).into()
             }
-            _ => anyhow!(error),
+            _ => error,
         }
     }
+}
+
+/// The last error and how many admin commands have failed: the same may go wrong twice.
+fn noted(files: &Files) -> (Option<String>, u64) {
+    let commands = files.commands().unwrap_or_default();
+    let failed = commands.values().map(|commands| commands.errors).sum();
+    (files.last_error().ok(), failed)
 }
