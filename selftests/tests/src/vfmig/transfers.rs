@@ -63,8 +63,11 @@ fn by_file(config: &Config, from: Driver, to: Driver, access: Access) -> Result<
     for (name, more) in [("stopped", None), ("pre-copied", Some("--pre-copy"))] {
         let file = files.join(name);
         let file = text(&file)?.to_owned();
-        let mut arguments = vec!["save", &from, &file, "--access", &access, "--json"];
+        let mut arguments = vec!["save", &from, &file, "--access", &access];
         arguments.extend(more);
+        run(&arguments)?.expect(0)?.note();
+        // The file that is there now is replaced.
+        arguments.push("--json");
         let told = run(&arguments)?.expect(0)?.json()?;
         let length = fs::metadata(&file).context("the file")?.len();
         expect_eq!(told["bytes"], length, "bytes of {name}");
