@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What our driver shows of a device in debugfs.
+//! What our driver, and VFIO itself, show of a device in debugfs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -106,6 +106,32 @@ impl Files {
                 _ => anyhow::bail!("row of {words:?}: {numbers:?}"),
             })
             .collect()
+    }
+}
+
+/// What VFIO tells of a device that can be migrated, with CONFIG_VFIO_DEBUGFS. Reading it
+/// disturbs nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfioMigration {
+    /// The state of the device.
+    pub state: String,
+    /// What it can, in VFIO's words; older kernels do not tell.
+    pub features: Option<Vec<String>>,
+}
+
+impl VfioMigration {
+    /// Of `function`, if there is any.
+    pub fn of(function: &Function) -> Option<Self> {
+        let directory = Path::new(DEBUGFS)
+            .join("vfio")
+            .join(function.address().to_string())
+            .join("migration");
+        let read = |name| fs::read_to_string(directory.join(name)).ok();
+        let words = |text: String| text.split_whitespace().map(str::to_owned).collect();
+        Some(Self {
+            state: read("state")?.trim_end().to_owned(),
+            features: read("features").map(words),
+        })
     }
 }
 

@@ -7,6 +7,8 @@ pub mod blk;
 pub mod control;
 pub mod debugfs;
 pub mod failslab;
+#[doc(hidden)]
+pub mod fake_bus;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,8 +12,68 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::wait::{self, PATIENCE};
 
-/// Where the kernel lists PCI functions.
-const DEVICES: &str = "/sys/bus/pci/devices";
+/// The PCI bus of the machine this runs on.
+const BUS: &str = "/sys/bus/pci";
+
+/// Where functions are looked for, and how attributes are written there.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    root: PathBuf,
+    write: fn(&Path, &str) -> io::Result<()>,
+}
+
+impl Bus {
+    /// This machine's.
+    pub fn host() -> Self {
+        Self::with(BUS, |path, value| fs::write(path, value))
+    }
+
+    /// A directory laid out like `/sys/bus/pci`, in which `write` does what the kernel
+    /// would.
+    pub fn with(root: impl Into<PathBuf>, write: fn(&Path, &str) -> io::Result<()>) -> Self {
+        Self {
+            root: root.into(),
+            write,
+        }
+    }
+
+    /// The function at `address`, which must exist.
+    pub fn function(&self, address: &Address) -> Result<Function> {
+        let function = self.at(address.clone());
+        ensure!(function.path().exists(), "no PCI function {address}");
+        Ok(function)
+    }
+
+    /// All functions, by address.
+    pub fn functions(&self) -> Result<Vec<Function>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.join("devices")).context("listing PCI functions")? {
+            let name = entry.context("listing PCI functions")?.file_name();
+            found.push(self.at(name.to_string_lossy().parse()?));
+        }
+        found.sort_by_key(|function| function.address.to_string());
+        Ok(found)
+    }
+
+    /// Is there a driver of this name?
+    pub fn has_driver(&self, name: &str) -> bool {
+        self.root.join("drivers").join(name).exists()
+    }
+
+    fn at(&self, address: Address) -> Function {
+        Function {
+            address,
+            bus: self.clone(),
+        }
+    }
+
+    /// Writes an attribute, as one value.
+    fn write(&self, path: &Path, value: &str) -> Result<()> {
+        let shown = value.trim_end();
+        (self.write)(path, value)
+            .with_context(|| format!("writing '{shown}' to {}", path.display()))
+    }
+}
 
 /// Offset of the command register.
 pub const COMMAND: u64 = 0x04;
@@ -56,6 +117,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// The driver of a function, and the rule for the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// The driver that is bound.
+    pub driver: Option<String>,
+    /// The driver that alone may be bound.
+    pub driver_override: Option<String>,
+}
+
 /// One address range of a function, from its `resource` file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -71,29 +141,23 @@ pub struct Resource {
 #[derive(Clone, Debug)]
 pub struct Function {
     address: Address,
+    bus: Bus,
 }
 
 impl Function {
     /// The function at `address`, which must exist.
     pub fn open(address: &Address) -> Result<Self> {
-        let function = Self {
-            address: address.clone(),
-        };
-        ensure!(function.path().exists(), "no PCI function {address}");
-        Ok(function)
+        Bus::host().function(address)
     }
 
     /// All functions with these ids, by address.
     pub fn with_ids(vendor: u16, device: u16) -> Result<Vec<Self>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(DEVICES).context("listing PCI functions")? {
-            let name = entry.context("listing PCI functions")?.file_name();
-            let function = Self::open(&name.to_string_lossy().parse()?)?;
+        for function in Bus::host().functions()? {
             if function.ids()? == (vendor, device) {
                 found.push(function);
             }
         }
-        found.sort_by_key(|function| function.address.to_string());
         Ok(found)
     }
 
@@ -104,7 +168,7 @@ impl Function {
 
     /// Its sysfs directory.
     pub fn path(&self) -> PathBuf {
-        Path::new(DEVICES).join(&self.address.0)
+        self.bus.root.join("devices").join(&self.address.0)
     }
 
     /// Reads one of its sysfs attributes, without the trailing newline.
@@ -117,7 +181,12 @@ impl Function {
 
     /// Writes one of its sysfs attributes.
     pub fn set_attribute(&self, name: &str, value: &str) -> Result<()> {
-        write(&self.path().join(name), value)
+        self.bus.write(&self.path().join(name), value)
+    }
+
+    /// The bus it is on.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     fn link_name(&self, link: &str) -> Option<String> {
@@ -130,6 +199,12 @@ impl Function {
         self.link_name("driver")
     }
 
+    /// The driver that alone may be bound to it, if there is such a rule.
+    pub fn driver_override(&self) -> Option<String> {
+        let name = self.attribute("driver_override").ok()?;
+        (!name.is_empty() && name != "(null)").then_some(name)
+    }
+
     /// Binds it to `driver` by way of `driver_override`, whatever is bound now.
     pub fn bind(&self, driver: &str) -> Result<()> {
         if self.driver().as_deref() == Some(driver) {
@@ -137,7 +212,7 @@ impl Function {
         }
         self.unbind()?;
         self.set_attribute("driver_override", driver)?;
-        write(Path::new("/sys/bus/pci/drivers_probe"), &self.address.0)?;
+        self.probe()?;
         match self.driver() {
             Some(found) if found == driver => Ok(()),
             found => bail!("{}: bound to {found:?} instead of {driver}", self.address),
@@ -150,6 +225,36 @@ impl Function {
             self.set_attribute("driver/unbind", &self.address.0)?;
         }
         self.set_attribute("driver_override", "\n")
+    }
+
+    /// Has the kernel look for a driver.
+    pub fn probe(&self) -> Result<()> {
+        self.bus
+            .write(&self.bus.root.join("drivers_probe"), &self.address.0)
+    }
+
+    /// What is bound to it, and by which rule.
+    pub fn binding(&self) -> Binding {
+        Binding {
+            driver: self.driver(),
+            driver_override: self.driver_override(),
+        }
+    }
+
+    /// Has it bound as it was when `binding` was taken.
+    pub fn restore(&self, binding: &Binding) -> Result<()> {
+        if self.driver() != binding.driver && self.driver().is_some() {
+            self.set_attribute("driver/unbind", &self.address.0)?;
+        }
+        let rule = binding.driver_override.as_deref().unwrap_or("\n");
+        self.set_attribute("driver_override", rule)?;
+        match &binding.driver {
+            Some(driver) if self.driver().as_ref() != Some(driver) => {
+                let bind = self.bus.root.join("drivers").join(driver).join("bind");
+                self.bus.write(&bind, &self.address.0)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The number of its IOMMU group.
@@ -183,7 +288,7 @@ impl Function {
     /// The physical function, if this is a virtual one.
     pub fn physfn(&self) -> Option<Self> {
         let address = self.link_name("physfn")?.parse().ok()?;
-        Some(Self { address })
+        Some(self.bus.at(address))
     }
 
     /// The `number`th virtual function, counted from 1.
@@ -195,7 +300,7 @@ impl Function {
             .link_name(&format!("virtfn{index}"))
             .with_context(|| format!("{}: no virtual function {number}", self.address))?
             .parse()?;
-        Ok(Self { address })
+        Ok(self.bus.at(address))
     }
 
     /// Its number among the virtual functions of `physfn`, counted from 1.

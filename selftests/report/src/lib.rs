@@ -31,6 +31,7 @@ pub use environment::Environment;
 pub use input::{Input, InputError, read};
 pub use output::write_all;
 pub use point::Point;
+pub use quantity::quantity;
 pub use ratio::{Comparison, Ratio};
 pub use results::{Figure, Measured, Results};
 pub use series::{Series, Subject};

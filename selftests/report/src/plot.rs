@@ -5,7 +5,7 @@ mod axis;
 mod chart;
 mod legend;
 mod panel;
-mod style;
+pub mod style;
 
 use anyhow::Result;
 
@@ -15,6 +15,7 @@ use crate::{Comparison, Figure, Measured, Results, Subject, figures};
 
 use axis::Axis;
 use chart::Chart;
+pub use chart::{Area, LABEL, Pixel, text};
 use panel::{Dot, Line, Panel};
 
 /// A picture.

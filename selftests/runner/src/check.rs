@@ -31,8 +31,8 @@ const KSFT_SKIP: i32 = 4;
 pub enum Stage {
     /// Unit tests of all userspace crates and of the logic shared with the module.
     Unit,
-    /// The bench against wire constants written independently of it, and the
-    /// properties of the logic shared with the module.
+    /// The bench against wire constants written independently of it, the properties of
+    /// the logic shared with the module, and programs as their users meet them.
     Conformance,
     /// The documentation: built without a warning, and naming only what there is.
     Docs,
@@ -321,7 +321,9 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             progress,
         ),
         Stage::Conformance => cargo_test(
-            &["-p", "bench", "-p", "logic", "--test", "*"],
+            &[
+                "-p", "bench", "-p", "logic", "-p", "report", "-p", "vfmig", "--test", "*",
+            ],
             minutes(15),
             progress,
         ),

@@ -37,6 +37,7 @@ mod round_trip;
 mod sealed;
 mod stream;
 mod torture;
+mod vfmig;
 mod vmm;
 mod weaknesses;
 
@@ -64,12 +65,14 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     let mut suite = Suite::default();
     if config.edu {
         edu::add(&mut suite);
+        vfmig::add_edu(&mut suite);
     } else if config.large {
         large::add(&mut suite, config);
     } else if config.device == DeviceType::Blk {
         blk::add(&mut suite, config);
     } else if config.no_admin {
         no_admin::add(&mut suite, config);
+        vfmig::add_no_admin(&mut suite, config);
     } else if config.transitional {
         legacy::add(&mut suite, config);
         // A modern driver must be able to use such a device, too.
@@ -90,6 +93,7 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         stream::add(&mut suite, config);
         sealed::add(&mut suite, config);
         observe::add(&mut suite, config);
+        vfmig::add(&mut suite, config);
         fd_lifetime::add(&mut suite, config);
         lifetimes::add(&mut suite, config);
         torture::add(&mut suite, config);

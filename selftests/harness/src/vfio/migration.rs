@@ -76,6 +76,17 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    /// Names of the optional parts of the protocol that are in it, as debugfs has them.
+    pub fn names(self) -> Vec<&'static str> {
+        let names = [
+            (Self::STOP_COPY, "stop-copy"),
+            (Self::P2P, "p2p"),
+            (Self::PRE_COPY, "pre-copy"),
+        ];
+        let there = names.into_iter().filter(|(flag, _)| self.has(*flag));
+        there.map(|(_, name)| name).collect()
+    }
+
     /// Are all of `other` in it?
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
