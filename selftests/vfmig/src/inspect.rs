@@ -49,6 +49,8 @@ struct Identity {
     device_type: String,
     parts: u32,
     features: Vec<String>,
+    /// The end of the stream has a checksum.
+    checksum: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,6 +130,7 @@ fn inspect(input: impl Read, name: &str, most: usize) -> Result<Report> {
                     device_type: stream::device_type(identity.device_type),
                     parts: identity.parts,
                     features: stream::feature_names(identity.features.words(), device_type),
+                    checksum: identity.checksum,
                 });
             }
             (Item::End(end), Some(record)) => {
@@ -214,9 +217,14 @@ impl Record {
         if let Some(identity) = &self.identity {
             let _ = writeln!(
                 text,
-                "  {} device, {} parts follow, features {}",
+                "  {} device, {} parts follow, {}features {}",
                 identity.device_type,
                 identity.parts,
+                if identity.checksum {
+                    ""
+                } else {
+                    "no checksum, "
+                },
                 if identity.features.is_empty() {
                     "none".to_owned()
                 } else {

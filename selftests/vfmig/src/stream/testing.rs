@@ -30,6 +30,7 @@ pub fn identity(parts: u32, features: &[u8]) -> Vec<u8> {
         device_type: 1,
         parts,
         features: Features::from_bytes(features),
+        checksum: true,
     };
     let (content, length) = wire.encode();
     let header = Header::optional(TAG_IDENTITY, length as u64);
