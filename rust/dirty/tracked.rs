@@ -68,6 +68,8 @@ impl Tracked {
     }
 
     /// Is the device still attached to the domain?
+    // Without iommufd nothing tells of attachments.
+    #[cfg_attr(not(CONFIG_IOMMUFD), allow(dead_code))]
     pub(super) fn is_current(&self, at: &Attachment<'_>) -> bool {
         at.visit(|domain| domain.id() == self.domain)
             .unwrap_or(false)

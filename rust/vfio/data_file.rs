@@ -102,8 +102,7 @@ impl<M: ModuleMetadata, S: SaveStream> FileOps<M, S> {
         read: Some(read::<S>),
         poll: Some(poll::<S>),
         unlocked_ioctl: Some(ioctl::<S>),
-        #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(bindings::compat_ptr_ioctl),
+        compat_ioctl: bindings::compat_ptr_ioctl,
         release: Some(release::<S>),
         ..pin_init::zeroed()
     };
