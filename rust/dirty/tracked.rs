@@ -14,6 +14,7 @@
 //! does. So what is not mapped is dirty: it may have been, and been written.
 
 use crate::{
+    compat::EOPNOTSUPP,
     logic::{
         dma_log::reachable,
         leaf_edges::split,

@@ -4,6 +4,10 @@
 //! them.
 
 use crate::{
+    compat::{
+        value,
+        Flag, //
+    },
     module_parameters,
     sysfs::Setting, //
 };
@@ -36,7 +40,7 @@ impl PrecopyInterval {
     ///
     /// ENOMEM.
     pub(super) fn new() -> Result<Arc<Self>> {
-        let ms = Atomic::new(module_parameters::precopy_interval_ms.value());
+        let ms = Atomic::new(value(&module_parameters::precopy_interval_ms));
         Ok(Arc::new(Self { ms }, GFP_KERNEL)?)
     }
 
@@ -61,10 +65,10 @@ impl Setting for PrecopyInterval {
 
 /// Whether records after the first carry only the parts that changed.
 pub(super) fn precopy_delta() -> bool {
-    module_parameters::precopy_delta.value()
+    value(&module_parameters::precopy_delta).is_set()
 }
 
 /// Whether to bind devices of types that nobody has tried.
 pub(super) fn any_device_type() -> bool {
-    module_parameters::any_device_type.value()
+    value(&module_parameters::any_device_type).is_set()
 }

@@ -13,7 +13,10 @@ use super::{
         SaveStream, //
     }, //
 };
-use crate::abi;
+use crate::{
+    abi,
+    compat::this_module, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -23,7 +26,6 @@ use kernel::{
     error::from_err_ptr,
     fs::File,
     ioctl::_IO,
-    module::this_module,
     prelude::*,
     sync::{
         aref::ARef,
