@@ -14,6 +14,7 @@ pub mod count;
 pub mod demo;
 pub mod follow;
 pub mod interrupt;
+pub mod kernel;
 pub mod ktap;
 pub mod l1;
 pub mod libtest;
