@@ -3,16 +3,27 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: module modules_install samples clean setup demo check check-all bench docs help
+# Where the kernel loads signed modules only: SIGN_KEY=KEY SIGN_CERT=CERTIFICATE, or
+# SIGN=later if something else signs.
+export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
-module:
+.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench docs help
+
+module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+ifneq ($(SIGN_KEY),)
+	scripts/sign-module.sh $(KDIR) virtio_vfio_pci_rs.ko
+endif
+
+# What a compiler would say in many lines, or the loader after all the work.
+kernel-is-fit:
+	@scripts/check-kernel.sh $(KDIR)
 
 modules_install: module
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
 
 # Built beside the module, never installed.
-samples:
+samples: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) VVP_SAMPLES=m modules
 
 clean:
@@ -43,6 +54,7 @@ docs:
 
 help:
 	@echo 'make                  build the module for the running kernel, or for KDIR=<kernel build directory>'
+	@echo '                      (for a kernel of Debian: make KDIR=$$(scripts/rust-metadata.sh))'
 	@echo 'make modules_install  install it'
 	@echo 'make samples          build the module and the sample driver'
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'

@@ -13,6 +13,9 @@
 //! - `logic`: what can be decided without the kernel, shared with userspace
 
 mod abi;
+// The sample needs less of it, and the other way round.
+#[allow(dead_code, unused_imports)]
+mod compat;
 mod dirty;
 #[cfg(CONFIG_VIRTIO_PCI_ADMIN_LEGACY)]
 mod legacy_io;
@@ -29,38 +32,34 @@ mod virtio;
 use kernel::prelude::*;
 use virtio::PCI_VENDOR_ID_VIRTIO;
 
-module! {
+compat::module_with_flags! {
     type: VirtioVfioPci,
     name: "virtio_vfio_pci_rs",
     authors: ["The virtio_vfio_pci_rs authors"],
     description: "VFIO migration of virtio virtual functions, in Rust",
     license: "GPL",
     imports_ns: ["IOMMUFD"],
-    params: {
+    @params {
         precopy_interval_ms: u32 {
             default: 1000,
             description: "Least time between two readings of a device's context in pre-copy, in milliseconds",
         },
-        precopy_delta: bool {
-            default: true,
-            description: "Send only changed device parts after the first record of a pre-copy stream",
-        },
-        stream_checksum: bool {
-            default: true,
-            description: "End migration streams with a checksum of all their bytes",
-        },
-        any_device_type: bool {
-            default: false,
-            description: "Bind virtio devices of any type, not only network and block",
-        },
-    },
+    }
+    @flags {
+        precopy_delta: true, "Send only changed device parts after the first record of a pre-copy stream";
+        stream_checksum: true, "End migration streams with a checksum of all their bytes";
+        any_device_type: false, "Bind virtio devices of any type, not only network and block";
+    }
 }
 
-kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
-    // Modern ids: 0x1040 plus the virtio device type.
-    vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1041), // network
-    vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1042), // block
-]);
+compat::device_table!(
+    ID_TABLE,
+    [
+        // Modern ids: 0x1040 plus the virtio device type.
+        vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1041), // network
+        vfio::OverrideId::new(PCI_VENDOR_ID_VIRTIO, 0x1042), // block
+    ]
+);
 
 #[pin_data]
 struct VirtioVfioPci {

@@ -14,6 +14,9 @@
 
 #[path = "../rust/abi.rs"]
 mod abi;
+#[allow(dead_code, unused_imports, unused_macros)]
+#[path = "../rust/compat.rs"]
+mod compat;
 // Has more than this driver needs.
 #[allow(dead_code, unused_imports)]
 #[path = "../rust/vfio/mod.rs"]
@@ -47,9 +50,7 @@ module! {
 }
 
 type Module = vfio::Module<Edu>;
-kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
-    vfio::OverrideId::new(0x1234, 0x11e8),
-]);
+compat::device_table!(ID_TABLE, [vfio::OverrideId::new(0x1234, 0x11e8)]);
 
 /// Registers in BAR 0.
 mod reg {
@@ -281,7 +282,7 @@ impl vfio::ResumeStream for Loader {
     type Place = KVec<u8>;
 
     fn place(&mut self, _most: usize) -> Result<KVec<u8>> {
-        Ok(KVec::zeroed(LEN - self.next.len(), GFP_KERNEL_ACCOUNT)?)
+        compat::zeroed(LEN - self.next.len(), GFP_KERNEL_ACCOUNT)
     }
 
     fn filled(&mut self, _device: &OpenDevice, place: KVec<u8>, count: usize) -> Result {

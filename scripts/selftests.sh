@@ -47,6 +47,8 @@ run)
 	need_root
 	exec "$TOP/scripts/toolroot.sh" run env VVP_KERNEL="${VVP_KERNEL:-$("$TOP/scripts/kernel.sh" path)}" \
 		VVP_KERNEL_SELFTESTS="$("$TOP/scripts/kernel-selftests.sh" path)" \
+		VVP_STOCK_KERNEL="$("$TOP/scripts/stock-kernel.sh" path)" \
+		VVP_STOCK_MODULE="$("$TOP/scripts/stock-kernel.sh" module)" \
 		${VVP_MODULE:+VVP_MODULE="$VVP_MODULE"} "$TARGET/debug/vvp-run" "$@"
 	;;
 *)

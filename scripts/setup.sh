@@ -10,4 +10,5 @@ need_root
 "$TOP/scripts/kernel.sh" build test
 "$TOP/scripts/kernel-selftests.sh" build
 "$TOP/scripts/module.sh" build test
+"$TOP/scripts/stock-kernel.sh" build
 "$TOP/scripts/selftests.sh" build

@@ -131,7 +131,8 @@ run)
 	[ -e "$ROOT/etc/virtio-vfio-pci-rs/kernel-version" ] || die "no toolroot yet: run 'scripts/toolroot.sh build' first"
 	host_network "$ROOT"
 	in_root "$ROOT" env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 CARGO_HOME=/cache/cargo \
-		PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin:/sbin:/bin ${CI:+CI="$CI"} "$@"
+		PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin:/sbin:/bin ${CI:+CI="$CI"} \
+		${VVP_KERNEL_SERIES:+VVP_KERNEL_SERIES="$VVP_KERNEL_SERIES"} "$@"
 	;;
 *)
 	die "usage: toolroot.sh build|path|run COMMAND..."

@@ -14,6 +14,7 @@ mod policy;
 mod tracked;
 
 use crate::{
+    compat::EOPNOTSUPP,
     logic::{
         dma_log::{
             page_size,

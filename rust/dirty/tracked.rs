@@ -14,6 +14,7 @@
 //! does. So what is not mapped is dirty: it may have been, and been written.
 
 use crate::{
+    compat::EOPNOTSUPP,
     logic::{
         dma_log::reachable,
         leaf_edges::split,
@@ -68,6 +69,8 @@ impl Tracked {
     }
 
     /// Is the device still attached to the domain?
+    // Without iommufd nothing tells of attachments.
+    #[cfg_attr(not(CONFIG_IOMMUFD), allow(dead_code))]
     pub(super) fn is_current(&self, at: &Attachment<'_>) -> bool {
         at.visit(|domain| domain.id() == self.domain)
             .unwrap_or(false)

@@ -8,6 +8,10 @@ use super::{
     outgoing::crc32c, //
 };
 use crate::{
+    compat::{
+        self,
+        EOPNOTSUPP, //
+    },
     logic::{
         admin_command,
         cause::Cause,
@@ -71,7 +75,7 @@ impl Loader {
                 crc32c,
             }),
             record: Buffer::new(),
-            scratch: KVec::zeroed(SCRATCH_LEN, GFP_KERNEL_ACCOUNT)?,
+            scratch: compat::zeroed(SCRATCH_LEN, GFP_KERNEL_ACCOUNT)?,
             traffic: Traffic::new(session.member().observer()),
             session,
         })

@@ -4,6 +4,10 @@
 //! them.
 
 use crate::{
+    compat::{
+        value,
+        Flag, //
+    },
     module_parameters,
     sysfs::Setting, //
 };
@@ -37,7 +41,7 @@ impl PrecopyInterval {
     ///
     /// ENOMEM.
     pub(super) fn new() -> Result<Arc<Self>> {
-        let ms = Atomic::new(module_parameters::precopy_interval_ms.value());
+        let ms = Atomic::new(value(&module_parameters::precopy_interval_ms));
         Ok(Arc::new(Self { ms }, GFP_KERNEL)?)
     }
 
@@ -74,7 +78,8 @@ impl StreamChecksum {
     ///
     /// ENOMEM.
     pub(super) fn new() -> Result<Arc<Self>> {
-        let wanted = Atomic::new(module_parameters::stream_checksum.value().into());
+        let wanted = value(&module_parameters::stream_checksum).is_set();
+        let wanted = Atomic::new(wanted.into());
         Ok(Arc::new(Self { wanted }, GFP_KERNEL)?)
     }
 
@@ -99,10 +104,10 @@ impl Setting for StreamChecksum {
 
 /// Whether records after the first carry only the parts that changed.
 pub(super) fn precopy_delta() -> bool {
-    module_parameters::precopy_delta.value()
+    value(&module_parameters::precopy_delta).is_set()
 }
 
 /// Whether to bind devices of types that nobody has tried.
 pub(super) fn any_device_type() -> bool {
-    module_parameters::any_device_type.value()
+    value(&module_parameters::any_device_type).is_set()
 }

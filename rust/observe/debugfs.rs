@@ -7,13 +7,13 @@
 //! before; without an owner the module, and with it the operations, may be gone
 //! by then. Hence these, which pin the module while they are open.
 
+use crate::compat::this_module;
 use core::{
     marker::PhantomData,
     ptr, //
 };
 use kernel::{
     bindings,
-    module::this_module,
     prelude::*,
     seq_file::SeqFile,
     sync::Arc, //

@@ -26,7 +26,10 @@ use super::{
     },
     transition::TransitionError, //
 };
-use crate::abi;
+use crate::{
+    abi,
+    compat::ENOMSG, //
+};
 use kernel::{
     bindings,
     new_mutex,

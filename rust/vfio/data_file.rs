@@ -13,7 +13,10 @@ use super::{
         SaveStream, //
     }, //
 };
-use crate::abi;
+use crate::{
+    abi,
+    compat::this_module, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -23,7 +26,6 @@ use kernel::{
     error::from_err_ptr,
     fs::File,
     ioctl::_IO,
-    module::this_module,
     prelude::*,
     sync::{
         aref::ARef,
@@ -102,8 +104,7 @@ impl<M: ModuleMetadata, S: SaveStream> FileOps<M, S> {
         read: Some(read::<S>),
         poll: Some(poll::<S>),
         unlocked_ioctl: Some(ioctl::<S>),
-        #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(bindings::compat_ptr_ioctl),
+        compat_ioctl: bindings::compat_ptr_ioctl,
         release: Some(release::<S>),
         ..pin_init::zeroed()
     };

@@ -2,17 +2,15 @@
 
 //! Which devices a driver takes.
 
-use core::mem::offset_of;
 use kernel::{
     bindings,
     device_id::{
         IdTable,
-        RawDeviceId,
-        RawDeviceIdIndex, //
+        RawDeviceId, //
     }, //
 };
 
-/// The ids of a driver, which `module_device_table!` makes a table of.
+/// The ids of a driver, which [`device_table!`](crate::compat::device_table) makes a table of.
 pub(crate) type Ids = &'static dyn IdTable<OverrideId, ()>;
 
 /// A PCI id that matches only a device whose `driver_override` names the driver:
@@ -41,9 +39,4 @@ impl OverrideId {
 // SAFETY: `OverrideId` is a transparent wrapper of `pci_device_id`.
 unsafe impl RawDeviceId for OverrideId {
     type RawType = bindings::pci_device_id;
-}
-
-// SAFETY: The offset is that of the `driver_data` field.
-unsafe impl RawDeviceIdIndex for OverrideId {
-    const DRIVER_DATA_OFFSET: usize = offset_of!(bindings::pci_device_id, driver_data);
 }

@@ -14,6 +14,7 @@ use super::{
         Watcher, //
     }, //
 };
+use crate::compat::EOPNOTSUPP;
 use kernel::prelude::*;
 
 /// Migration of one device: one method per transition.

@@ -51,7 +51,7 @@
 //!     // and the other transitions
 //! }
 //!
-//! kernel::module_device_table!("pci", vfio::OverrideId, ID_TABLE, @none, [
+//! compat::device_table!(ID_TABLE, [
 //!     vfio::OverrideId::new(0x1234, 0x5678),
 //! ]);
 //!

@@ -21,7 +21,10 @@ use super::{
         Watcher, //
     }, //
 };
-use crate::abi;
+use crate::{
+    abi,
+    compat::Owner, //
+};
 use kernel::{
     bindings,
     error::to_result,
@@ -337,7 +340,7 @@ impl<M: Migration> StateLock<M> {
                 // SAFETY: `fsm.resuming` is revoked before the device is closed, and so is what
                 // does not get there.
                 let fd = unsafe { DataFd::new(stream, device, fsm.epoch.clone())? };
-                let file = resume_file::<M::OwnerModule, _>(&fd).inspect_err(|_| fd.revoke())?;
+                let file = resume_file::<Owner<M>, _>(&fd).inspect_err(|_| fd.revoke())?;
                 fsm.resuming = Some(fd);
                 return Ok(Some(file));
             }
@@ -378,7 +381,7 @@ impl<M: Migration> StateLock<M> {
         // SAFETY: `fsm.saving` is revoked before the device is closed, and so is what does not get
         // there.
         let fd = unsafe { DataFd::new(stream, fsm.device()?, fsm.epoch.clone())? };
-        let file = save_file::<M::OwnerModule, _>(&fd).inspect_err(|_| fd.revoke())?;
+        let file = save_file::<Owner<M>, _>(&fd).inspect_err(|_| fd.revoke())?;
         fsm.saving = Some(fd);
         Ok(file)
     }

@@ -3,7 +3,8 @@
 //!
 //! In the bench's virtual machine nothing is installed: modules come from the
 //! kernel's build tree (`VVP_KERNEL`) and from where ours was built
-//! (`VVP_MODULE`). On a real host `modprobe` knows better.
+//! (`VVP_MODULE`). On a real host, and for a distribution's kernel, `modprobe` knows
+//! better.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -24,10 +25,12 @@ pub const PEER: &str = "virtio_vfio_pci";
 /// The sample driver's module and driver name.
 pub const SAMPLE: &str = "edu_vfio_pci_rs";
 
+const IOMMUFD: &str = "iommufd";
+
 /// Modules that a variant driver needs, in load order, and where a build tree has them.
 const STACK: [(&str, &str); 5] = [
     ("irqbypass", "virt/lib/irqbypass.ko"),
-    ("iommufd", "drivers/iommu/iommufd/iommufd.ko"),
+    (IOMMUFD, "drivers/iommu/iommufd/iommufd.ko"),
     ("vfio", "drivers/vfio/vfio.ko"),
     ("vfio_iommu_type1", "drivers/vfio/vfio_iommu_type1.ko"),
     ("vfio_pci_core", "drivers/vfio/pci/vfio-pci-core.ko"),
@@ -60,7 +63,8 @@ pub fn source(name: &str) -> Option<PathBuf> {
         .iter()
         .chain(&OTHERS)
         .find(|(known, _)| *known == name)?;
-    Some(tree.join(file))
+    let file = tree.join(file);
+    file.exists().then_some(file)
 }
 
 /// Loads `name` if it is not loaded. `parameters` are as on insmod's command line.
@@ -85,12 +89,17 @@ pub fn load_file(file: &Path, parameters: &str) -> Result<()> {
 }
 
 fn modprobe(name: &str, parameters: &str) -> Result<()> {
-    let status = Command::new("modprobe")
+    let output = Command::new("modprobe")
         .arg(name)
         .args(parameters.split_whitespace())
-        .status()
+        .output()
         .context("running modprobe")?;
-    ensure!(status.success(), "modprobe {name}: {status}");
+    ensure!(
+        output.status.success(),
+        "modprobe {name}: {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }
 
@@ -103,11 +112,25 @@ pub fn unload(name: &str) -> Result<(), Errno> {
 /// Loads what every VFIO PCI driver needs and lets userspace own devices
 /// without interrupt remapping, which the bench's machine lacks.
 pub fn load_vfio_stack(allow_unsafe_interrupts: bool) -> Result<()> {
+    load(IOMMUFD, "")?;
+    load_container_stack(allow_unsafe_interrupts)
+}
+
+/// The same for who reaches devices by a container, and can do without iommufd.
+pub fn load_container_stack(allow_unsafe_interrupts: bool) -> Result<()> {
+    // What is loaded may use it.
+    let iommufd = load(IOMMUFD, "").is_ok();
     for (name, _) in STACK {
-        load(name, "")?;
+        if name != IOMMUFD {
+            load(name, "")?;
+        }
     }
     if allow_unsafe_interrupts {
-        for module in ["iommufd", "vfio_iommu_type1"] {
+        let mut owners = vec!["vfio_iommu_type1"];
+        if iommufd {
+            owners.push(IOMMUFD);
+        }
+        for module in owners {
             let parameter = PathBuf::from(format!(
                 "/sys/module/{module}/parameters/allow_unsafe_interrupts"
             ));

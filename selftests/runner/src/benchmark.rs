@@ -219,7 +219,7 @@ fn downtime(report: &Value, subject: Subject) -> Result<Series> {
 }
 
 fn environment(setup: &Setup, options: &Options, repetitions: u64) -> Result<Environment> {
-    let release = setup.kernel.join("include/config/kernel.release");
+    let release = setup.kernel.dir().join("include/config/kernel.release");
     let kernel = fs::read_to_string(&release)
         .with_context(|| format!("cannot read {release:?}: build the kernel with 'make setup'"))?;
     let qemu = Command::new("qemu-system-x86_64")

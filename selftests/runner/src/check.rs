@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::count::Counts;
 use crate::docs;
 use crate::interrupt;
+use crate::kernel::Kernel;
 use crate::ktap;
 use crate::l1::{self, Job};
 use crate::libtest;
@@ -32,7 +33,8 @@ pub enum Stage {
     /// Unit tests of all userspace crates and of the logic shared with the module.
     Unit,
     /// The bench against wire constants written independently of it, the properties of
-    /// the logic shared with the module, and programs as their users meet them.
+    /// the logic shared with the module, programs as their users meet them, and what
+    /// kernels the scripts refuse.
     Conformance,
     /// The documentation: built without a warning, and naming only what there is.
     Docs,
@@ -56,6 +58,8 @@ pub enum Stage {
     Blk,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
+    /// The module on a distribution's kernel, as it is.
+    Stock,
     /// Live migration of a guest.
     Migration,
     /// The same with a guest that uses the legacy interface of transitional VFs.
@@ -68,6 +72,8 @@ pub enum Stage {
     NoDirtyBits,
     /// The same with neither: QEMU takes all memory as dirty by itself.
     Untracked,
+    /// The same with a type1 container on a distribution's kernel, which has no other.
+    StockMigration,
     /// The first on a device that has much of everything.
     L2Wide,
     /// Live migration of a guest with a file system on a block function.
@@ -143,12 +149,14 @@ impl fmt::Display for Stage {
             Stage::Transitional => "L1 transitional VFs",
             Stage::Blk => "L1 block functions",
             Stage::KernelSelftests => "L1 kernel's selftests",
+            Stage::Stock => "L1 stock kernel",
             Stage::Migration => "L2 live migration",
             Stage::LegacyGuest => "L2 legacy guest",
             Stage::Type1 => "L2 with type1",
             Stage::DmaLogging => "L2 with DMA logging",
             Stage::NoDirtyBits => "L2 without dirty bits",
             Stage::Untracked => "L2 without tracking",
+            Stage::StockMigration => "L2 stock kernel",
             Stage::L2Wide => "L2 wide device",
             Stage::L2Blk => "L2 file system",
             Stage::Plain => "L2 plain passthrough",
@@ -236,21 +244,52 @@ const MIGRATION_TESTS: [&str; 10] = [
     "faults.rs",
 ];
 
+/// What a distribution's kernel may make a difference to, and can be had without iommufd.
+const STOCK_TESTS: [&str; 14] = [
+    "module.",
+    "passthrough.rs_group",
+    "without_iommufd.",
+    "iommu.rs_group",
+    "arcs.rs_group",
+    "quiet.rs_group",
+    "recovery.rs_group",
+    "round_trip.rs_to_rs",
+    "precopy.rs_group",
+    "data_fd.rs_group",
+    "lifetimes.",
+    "observe.rs.trace",
+    "observe.rs.admin",
+    "observe.rs.open",
+];
+
 /// Bytes of ballast in each function's context.
 const LARGE_CONTEXT: &str = "67108864";
 
 /// What the stages need to know.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Build directory of the kernel under test.
-    pub kernel: PathBuf,
+    /// The kernel under test, which guests run, too.
+    pub kernel: Kernel,
     /// The module under test.
     pub module: PathBuf,
     /// Where the kernel's own selftests are installed.
     pub kernel_selftests: PathBuf,
+    /// A distribution's kernel.
+    pub stock_kernel: Kernel,
+    /// The module, built for that one.
+    pub stock_module: PathBuf,
 }
 
 impl Setup {
+    /// The same with the distribution's kernel in L1.
+    pub fn on_stock_kernel(&self) -> Self {
+        Self {
+            kernel: self.stock_kernel.clone(),
+            module: self.stock_module.clone(),
+            ..self.clone()
+        }
+    }
+
     /// What every job in L1 is told of it, but for the kernel, which [`l1`] tells.
     pub fn environment(&self) -> Vec<(String, String)> {
         [
@@ -322,7 +361,8 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
         ),
         Stage::Conformance => cargo_test(
             &[
-                "-p", "bench", "-p", "logic", "-p", "report", "-p", "vfmig", "--test", "*",
+                "-p", "bench", "-p", "logic", "-p", "report", "-p", "vfmig", "-p", "runner",
+                "--test", "*",
             ],
             minutes(15),
             progress,
@@ -411,6 +451,17 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::Stock => in_l1(
+            &setup.on_stock_kernel(),
+            &[
+                &["vvp-selftests", "--bench", "--access", "group"],
+                &STOCK_TESTS[..],
+            ]
+            .concat(),
+            &[],
+            minutes(5),
+            progress,
+        ),
         Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
         Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
         Stage::Type1 => l2(
@@ -465,6 +516,29 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &[],
             progress,
         ),
+        Stage::StockMigration => {
+            let guest = setup.kernel.dir().display().to_string();
+            l2(
+                &setup.on_stock_kernel(),
+                &[
+                    "--called",
+                    "l2_stock",
+                    "--kernel",
+                    &guest,
+                    "--container",
+                    "type1",
+                    "--enable-migration",
+                    "on",
+                    // All memory is sent with the guest stopped.
+                    "--downtime-limit",
+                    "8000",
+                    "--expect-teller",
+                    "nobody",
+                ],
+                &[],
+                progress,
+            )
+        }
         Stage::L2Wide => l2(
             setup,
             &["--called", "l2_wide", "--expect-teller", "iommu"],

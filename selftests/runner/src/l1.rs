@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::bench::Bench;
 use crate::child::{POLL, Supervised};
 use crate::console;
 use crate::follow::Follow;
 use crate::interrupt;
+use crate::kernel::Kernel;
 use crate::nested;
 use crate::paths;
 use crate::qemu::Machine;
@@ -30,8 +31,8 @@ const TIMED_OUT: i32 = 124;
 /// A job for L1 and the L1 to run it in.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Build directory of the kernel that L1 boots and takes modules from.
-    pub kernel: PathBuf,
+    /// The kernel that L1 boots and takes modules from.
+    pub kernel: Kernel,
     /// Size of L1's memory.
     pub memory: String,
     /// The bench program; without one L1 has no virtio VFs.
@@ -74,11 +75,7 @@ impl Outcome {
 /// died, the kernel panicked, L1 hung. Its text says which, with the last
 /// console lines and the directory where the logs were kept.
 pub fn run(job: &Job, line: &mut dyn FnMut(Option<&str>)) -> Result<Outcome> {
-    let image = job.kernel.join("arch/x86/boot/bzImage");
-    ensure!(
-        image.exists(),
-        "no kernel at {image:?}: build it with 'scripts/kernel.sh build'"
-    );
+    job.kernel.check()?;
     let mut dir = RunDir::create(Path::new(paths::RUNS))?;
     write_job(job, &dir)?;
     match attempt(job, &dir, line) {
@@ -119,7 +116,7 @@ pub fn run(job: &Job, line: &mut dyn FnMut(Option<&str>)) -> Result<Outcome> {
 /// Writes the script that L1's init runs.
 fn write_job(job: &Job, dir: &RunDir) -> Result<()> {
     let mut script = String::from("# What this run of L1 does.\n");
-    let environment = [("VVP_KERNEL", job.kernel.display().to_string())];
+    let environment = [("VVP_KERNEL", job.kernel.dir().display().to_string())];
     let environment = environment
         .iter()
         .map(|(name, value)| (*name, value.as_str()));
@@ -249,7 +246,7 @@ mod tests {
         let parent = std::env::temp_dir().join(format!("l1-job-{}", std::process::id()));
         let dir = RunDir::create(&parent).unwrap();
         let job = Job {
-            kernel: "/k".into(),
+            kernel: Kernel::new(Path::new("/k")),
             memory: "1G".into(),
             bench: None,
             bench_arguments: Vec::new(),

@@ -15,6 +15,7 @@ pub mod demo;
 pub mod docs;
 pub mod follow;
 pub mod interrupt;
+pub mod kernel;
 pub mod ktap;
 pub mod l1;
 pub mod libtest;

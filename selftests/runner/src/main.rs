@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use runner::check::{self, Setup, Stage};
+use runner::kernel::Kernel;
 use runner::l1::{self, Job};
 use runner::{benchmark, demo, interrupt, paths};
 
@@ -74,6 +75,12 @@ struct Common {
     /// Where the kernel's own selftests are installed.
     #[arg(long, env = "VVP_KERNEL_SELFTESTS", value_name = "DIR")]
     kernel_selftests: PathBuf,
+    /// A distribution's kernel, as it is.
+    #[arg(long, env = "VVP_STOCK_KERNEL", value_name = "DIR")]
+    stock_kernel: PathBuf,
+    /// The module, built for that one.
+    #[arg(long, env = "VVP_STOCK_MODULE", value_name = "FILE")]
+    stock_module: PathBuf,
 }
 
 #[derive(Args)]
@@ -92,6 +99,9 @@ struct L1 {
     /// An argument for QEMU.
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     qemu_arguments: Vec<String>,
+    /// Boot the distribution's kernel, and test the module that was built for it.
+    #[arg(long)]
+    stock: bool,
     /// Boot without the bench.
     #[arg(long, conflicts_with_all = ["bench", "bench_arguments"])]
     no_bench: bool,
@@ -109,9 +119,11 @@ struct L1 {
 impl Common {
     fn setup(&self) -> Setup {
         Setup {
-            kernel: self.kernel.clone(),
+            kernel: Kernel::new(&self.kernel),
             module: self.module.clone(),
             kernel_selftests: self.kernel_selftests.clone(),
+            stock_kernel: Kernel::new(&self.stock_kernel),
+            stock_module: self.stock_module.clone(),
         }
     }
 }
@@ -172,15 +184,20 @@ fn run_l1(options: &L1) -> Result<u8> {
         Some(program) => Some(program.clone()),
         None => Some(paths::program("vfio-bench")),
     };
+    let setup = if options.stock {
+        options.common.setup().on_stock_kernel()
+    } else {
+        options.common.setup()
+    };
     let job = Job {
-        kernel: options.common.kernel.clone(),
+        kernel: setup.kernel.clone(),
         memory: options.memory.clone(),
         bench,
         bench_arguments: options.bench_arguments.clone(),
         qemu_arguments: options.qemu_arguments.clone(),
         timeout: Duration::from_secs(options.timeout),
         keep: options.keep,
-        environment: options.common.setup().environment(),
+        environment: setup.environment(),
         command: options.command.clone(),
     };
     let outcome = l1::run(&job, &mut |line| {

@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::child::Supervised;
+use crate::kernel::Kernel;
 use crate::paths;
 
 /// What varies from one L1 to another.
 pub struct Machine<'a> {
-    /// Build directory of the kernel to boot.
-    pub kernel: &'a Path,
+    /// The kernel to boot.
+    pub kernel: &'a Kernel,
     /// Size of memory, as QEMU writes it.
     pub memory: &'a str,
     /// The run directory.
@@ -80,10 +81,10 @@ impl Machine<'_> {
             format!("memory-backend-memfd,id=mem,size={},share=on", self.memory),
         );
         add("-serial", format!("file:{dir}/console.log"));
-        add(
-            "-kernel",
-            format!("{}/arch/x86/boot/bzImage", self.kernel.display()),
-        );
+        add("-kernel", self.kernel.image().display().to_string());
+        if let Some(initrd) = self.kernel.initrd() {
+            add("-initrd", initrd.display().to_string());
+        }
         add("-append", self.command_line());
         add(
             "-virtfs",
@@ -110,10 +111,13 @@ impl Machine<'_> {
     /// The page of 1 GiB is for the tests of dirty tracking. It can only be had at
     /// boot, and where a whole one is free: with 4 GiB of memory.
     fn command_line(&self) -> String {
+        let modules = self.kernel.modules().map_or_else(String::new, |modules| {
+            format!(" vvp_modules={}", modules.display())
+        });
         format!(
             "console=ttyS0 panic=-1 root=root rootfstype=9p \
              rootflags=trans=virtio,version=9p2000.L,msize=262144 rw init={} \
-             intremap=off iommu.strict=1 hugepagesz=1G hugepages=1 vvp_run={} vvp_timeout={}",
+             intremap=off iommu.strict=1 hugepagesz=1G hugepages=1 vvp_run={} vvp_timeout={}{modules}",
             paths::L1_INIT,
             self.dir.display(),
             self.job_timeout
@@ -129,7 +133,7 @@ mod tests {
     fn bench_arguments_are_passed_on() {
         let bench = ["-device".to_string(), "vfio-user-pci,socket=x".to_string()];
         let machine = Machine {
-            kernel: Path::new("/k"),
+            kernel: &Kernel::new(Path::new("/k")),
             memory: "1G",
             dir: Path::new("/r"),
             job_timeout: 9,
@@ -145,7 +149,7 @@ mod tests {
     #[test]
     fn without_a_bench_there_is_no_control_port() {
         let machine = Machine {
-            kernel: Path::new("/k"),
+            kernel: &Kernel::new(Path::new("/k")),
             memory: "1G",
             dir: Path::new("/r"),
             job_timeout: 9,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use harness::control::Control;
 use harness::pci::{Address, Function};
+use harness::vfio::Access;
 use harness::{kmod, skip, sriov};
 
 /// Where the bench's PF is.
@@ -47,6 +48,10 @@ pub struct Arguments {
     /// The virtual functions are transitional devices
     #[arg(long, env = "VVP_TRANSITIONAL", value_parser = clap::builder::FalseyValueParser::new())]
     transitional: bool,
+    /// How tests reach a device that can do without iommufd; 'group' is for kernels that
+    /// have none, where the rest is skipped, as is what needs the other driver
+    #[arg(long, env = "VVP_ACCESS", value_enum, default_value_t = Access::Cdev)]
+    access: Access,
     /// What the functions are
     #[arg(long, env = "VVP_DEVICE", value_enum, default_value_t = DeviceType::Net)]
     device: DeviceType,
@@ -116,6 +121,8 @@ pub struct Config {
     pub large: bool,
     /// A legacy driver can use the functions.
     pub transitional: bool,
+    /// The way to a device for tests that have no reason to prefer one.
+    pub access: Access,
     /// What the functions are.
     pub device: DeviceType,
 }
@@ -133,13 +140,18 @@ impl Config {
             edu: arguments.edu,
             large: arguments.large,
             transitional: arguments.transitional,
+            access: arguments.access,
             device: arguments.device,
         })
     }
 
     /// Makes the machine ready: modules, and on the bench the VFs.
     pub fn prepare(&self) -> Result<()> {
-        kmod::load_vfio_stack(self.bench || self.edu)?;
+        let unsafe_interrupts = self.bench || self.edu;
+        match self.access {
+            Access::Cdev => kmod::load_vfio_stack(unsafe_interrupts)?,
+            Access::Group => kmod::load_container_stack(unsafe_interrupts)?,
+        }
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.
@@ -188,7 +200,7 @@ impl Config {
     pub fn load(&self, driver: Driver) -> Result<()> {
         let loaded = kmod::load(&self.module_name(driver), "");
         match loaded {
-            Err(error) if driver == Driver::C && !self.bench => {
+            Err(error) if driver == Driver::C && !(self.bench && self.access == Access::Cdev) => {
                 skip!("this system has no {}: {error:#}", self.peer_driver)
             }
             other => other,

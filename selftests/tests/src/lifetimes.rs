@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use harness::control::Action;
 use harness::ktap::Suite;
 use harness::pci::Function;
-use harness::vfio::{Access, DataFd, Device, State};
+use harness::vfio::{DataFd, Device, State};
 use harness::{expect, expect_eq, kmod, note, skip, sriov};
 use nix::errno::Errno;
 
@@ -53,15 +53,16 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("sriov_disabled_with_a_session", sriov_disabled),
         ("pf_unbound_with_a_session", pf_unbound),
     ];
+    let variant = format!("rs_{}", config.access);
     for (name, test) in tests {
         let config = Arc::clone(config);
-        suite.add_slow("lifetimes", "rs_cdev", name, LIMIT, move || test(&config));
+        suite.add_slow("lifetimes", &*variant, name, LIMIT, move || test(&config));
     }
 }
 
 fn open(config: &Config) -> Result<(Function, Device)> {
     let vf = config.vf()?;
-    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let device = rig::open(config, &vf, Driver::Rs, config.access)?;
     Ok((vf, device))
 }
 

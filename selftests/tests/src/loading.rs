@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::vfio::{Access, Device, Space, State};
+use harness::vfio::{Device, Space, State};
 use harness::{expect, expect_eq};
 use nix::errno::Errno;
 
@@ -22,7 +22,7 @@ pub struct Loading {
 impl Loading {
     pub fn set_up(config: &Config) -> Result<Self> {
         let (vf, vf2) = (config.vf()?, config.vf2()?);
-        let space = Arc::new(Space::new(Access::Cdev)?);
+        let space = Arc::new(Space::new(config.access)?);
         let source = rig::open_in(config, &vf, Driver::Rs, &space)?;
         let talk = Talk::start(config, &vf, &source)?;
         let stream = rig::save(&source)?;
@@ -31,7 +31,7 @@ impl Loading {
             config,
             &vf2,
             Driver::Rs,
-            &Arc::new(Space::new(Access::Cdev)?),
+            &Arc::new(Space::new(config.access)?),
         )?;
         Ok(Self { target, stream })
     }

@@ -40,12 +40,14 @@ mod torture;
 mod vfmig;
 mod vmm;
 mod weaknesses;
+mod without_iommufd;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use harness::ktap::{self, Suite};
+use harness::vfio::Access;
 
 use config::{Arguments, Config, DeviceType};
 
@@ -80,6 +82,9 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     } else {
         module::add(&mut suite, config);
         passthrough::add(&mut suite, config);
+        if config.access == Access::Group {
+            without_iommufd::add(&mut suite, config);
+        }
         iommu::add(&mut suite, config);
         dirty::add(&mut suite, config);
         dma_log::add(&mut suite, config);

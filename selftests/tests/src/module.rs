@@ -109,7 +109,7 @@ fn bind_unbind(config: &Config) -> Result<()> {
             .bind(&vf, Driver::Rs)
             .with_context(|| format!("round {round}"))?;
         // A device that was used leaves more behind than one that was not.
-        let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)
+        let device = rig::open(config, &vf, Driver::Rs, config.access)
             .with_context(|| format!("round {round}"))?;
         drop(device);
         vf.unbind().with_context(|| format!("round {round}"))?;

@@ -16,7 +16,7 @@ use harness::kmsg::Log;
 use harness::ktap::Suite;
 use harness::pci::{self, Function};
 use harness::tracefs::{Trace, field};
-use harness::vfio::{Access, Device, State, errno_of};
+use harness::vfio::{Device, State, errno_of};
 use harness::{expect, expect_eq, kmod, note, skip};
 use nix::errno::Errno;
 
@@ -81,7 +81,7 @@ impl Pair {
             skip!("debugfs is not mounted");
         }
         let (vf, vf2) = (config.vf()?, config.vf2()?);
-        let source = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+        let source = rig::open(config, &vf, Driver::Rs, config.access)?;
         let target = rig::open_in(config, &vf2, Driver::Rs, source.space())?;
         let talk = Talk::start(config, &vf, &source)?;
         Ok(Self {
@@ -526,7 +526,7 @@ fn log_is_limited(config: &Config) -> Result<()> {
     const PERIOD: u64 = 5;
     const FAILURES: u64 = 100;
     let vf = config.vf()?;
-    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let device = rig::open(config, &vf, Driver::Rs, config.access)?;
     let mut log = Log::follow()?;
     let start = Instant::now();
     for failure in 0..FAILURES {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use harness::ktap::Suite;
 use harness::net::Mac;
 use harness::pci::Function;
-use harness::vfio::{Access, DataFd, Device, Precopy, State};
+use harness::vfio::{DataFd, Device, Precopy, State};
 use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 
@@ -52,15 +52,16 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("cancelled", cancelled),
         ("random_activity", random_activity),
     ];
+    let variant = format!("rs_{}", config.access);
     for (name, test) in tests {
         let config = Arc::clone(config);
-        suite.add_slow("precopy", "rs_cdev", name, LIMIT, move || test(&config));
+        suite.add_slow("precopy", &*variant, name, LIMIT, move || test(&config));
     }
 }
 
 fn open(config: &Config) -> Result<(Function, Device)> {
     let vf = config.vf()?;
-    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let device = rig::open(config, &vf, Driver::Rs, config.access)?;
     Ok((vf, device))
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use harness::control::Control;
 use harness::ktap::Suite;
 use harness::net::PageWriter;
-use harness::vfio::{Access, DmaBuffer, PAGE, State};
+use harness::vfio::{DmaBuffer, PAGE, State};
 use harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
@@ -27,7 +27,7 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             let config = Arc::clone(config);
             suite.add(
                 "quiet",
-                format!("{driver}_cdev"),
+                format!("{driver}_{}", config.access),
                 format!("in_{state}"),
                 move || quiet(&config, driver, state),
             );
@@ -64,7 +64,7 @@ impl Witness {
 
 fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
     let vf = config.vf()?;
-    let device = rig::open(config, &vf, driver, Access::Cdev)?;
+    let device = rig::open(config, &vf, driver, config.access)?;
     let mut talk = Talk::start(config, &vf, &device)?;
     talk.exchange(5)?;
     talk.net.drain()?;

@@ -23,15 +23,16 @@ const INTERVAL: Duration = Duration::from_millis(1000);
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     if config.bench {
+        let variant = format!("rs_{}", config.access);
         let own = Arc::clone(config);
         suite.add(
             "recovery",
-            "rs_cdev",
+            &*variant,
             "closing_ends_stopped_mode",
             move || closing_ends_stopped_mode(&own),
         );
         let own = Arc::clone(config);
-        suite.add("recovery", "rs_cdev", "reset_waits_for_nobody", move || {
+        suite.add("recovery", &*variant, "reset_waits_for_nobody", move || {
             reset_waits_for_nobody(&own)
         });
     }
@@ -117,7 +118,7 @@ fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
         (State::Stop, 1),
         (State::StopCopy, 1),
     ] {
-        let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+        let device = rig::open(config, &vf, Driver::Rs, config.access)?;
         let fd = device.set_state(state)?;
         let before = control.state()?.commands(MODE_SET);
         drop(device);
@@ -142,7 +143,7 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(20);
     let vf = config.vf()?;
     let mut control = config.control()?;
-    let device = rig::open(config, &vf, Driver::Rs, Access::Cdev)?;
+    let device = rig::open(config, &vf, Driver::Rs, config.access)?;
     let bar = (0..6)
         .find(|&bar| device.region(bar).is_ok_and(|region| region.mappable()))
         .context("no BAR to map")?;

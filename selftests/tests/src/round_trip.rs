@@ -66,13 +66,13 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             move || round_trip(&config, from, to, mode, access),
         );
     }
-    let config = Arc::clone(config);
+    let own = Arc::clone(config);
     suite.add_slow(
         "round_trip",
-        "rs_to_rs_cdev",
+        format!("rs_to_rs_{}", config.access),
         "there_and_back",
         LIMIT,
-        move || there_and_back(&config),
+        move || there_and_back(&own),
     );
 }
 
@@ -195,7 +195,7 @@ fn round_trip(config: &Config, from: Driver, to: Driver, mode: Mode, access: Acc
 /// A driver that is moved, and moved back to where it came from.
 fn there_and_back(config: &Config) -> Result<()> {
     let (vf, vf2) = (config.vf()?, config.vf2()?);
-    let space = Arc::new(Space::new(Access::Cdev)?);
+    let space = Arc::new(Space::new(config.access)?);
     let first = rig::open_in(config, &vf, Driver::Rs, &space)?;
     let second = rig::open_in(config, &vf2, Driver::Rs, &space)?;
     let mut talk = Talk::start(config, &vf, &first)?;

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use iommufd_bindings::iommufd as iommu;
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
@@ -15,9 +16,10 @@ use vfio_bindings::bindings::vfio;
 use super::call;
 use super::dirty::Bitmap;
 use super::mapping::{DmaBuffer, PAGE};
+use crate::skip;
 
 /// The two ways to a VFIO device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Access {
     /// Its character device, bound to an iommufd.
     Cdev,
@@ -51,12 +53,21 @@ fn open(path: &str) -> Result<File> {
         .with_context(|| format!("opening {path}"))
 }
 
+/// A kernel may be built without it, which is nothing that a test can find wrong.
+fn open_iommufd() -> Result<File> {
+    const DEVICE: &str = "/dev/iommu";
+    if !Path::new(DEVICE).exists() {
+        skip!("this kernel has no iommufd");
+    }
+    open(DEVICE)
+}
+
 impl Space {
     /// A new, empty address space.
     pub fn new(access: Access) -> Result<Self> {
         match access {
             Access::Cdev => {
-                let iommufd = open("/dev/iommu")?;
+                let iommufd = open_iommufd()?;
                 let mut alloc = iommu::iommu_ioas_alloc {
                     size: size_of::<iommu::iommu_ioas_alloc>() as u32,
                     ..Default::default()
@@ -87,7 +98,7 @@ impl Space {
     /// An iommufd that stands in for a container, for users who know of containers
     /// only.
     pub fn emulated_container() -> Result<Self> {
-        let container = open("/dev/iommu")?;
+        let container = open_iommufd()?;
         Ok(Self::Container { container })
     }
 

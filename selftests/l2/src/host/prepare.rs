@@ -10,7 +10,7 @@ use harness::{kmod, sriov};
 use runner::console;
 use serde::Serialize;
 
-use super::tracking::Tracking;
+use super::tracking::{Container, Tracking};
 use crate::wire;
 
 /// The driver that the virtual functions are bound to.
@@ -53,7 +53,10 @@ pub struct Host {
 
 /// Loads modules, creates `count` virtual functions and binds them.
 pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) -> Result<Host> {
-    kmod::load_vfio_stack(true)?;
+    match tracking.container {
+        Container::Iommufd => kmod::load_vfio_stack(true)?,
+        Container::Type1 => kmod::load_container_stack(true)?,
+    }
     kmod::load("kvm", "")?;
     kmod::load("kvm_amd", "")?;
     kmod::load(driver.name(), &tracking.module_parameters())?;

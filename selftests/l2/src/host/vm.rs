@@ -215,11 +215,12 @@ fn arguments(image: &Image, vfs: &[Function]) -> Vec<String> {
         &image.initrd.display().to_string(),
         "-append",
         &format!("console=ttyS0 panic=-1 loglevel=5 {}", image.append),
-        "-object",
-        &format!("iommufd,id={IOMMUFD}"),
     ]
     .map(str::to_string)
     .to_vec();
+    if image.tracking.container == Container::Iommufd {
+        arguments.extend(["-object".to_string(), format!("iommufd,id={IOMMUFD}")]);
+    }
     if !image.reboots {
         arguments.push("-no-reboot".to_string());
     }

@@ -27,22 +27,31 @@ pub fn missing(top: &Path, page: &str) -> Result<Vec<String>> {
 
 /// Name and default of each parameter, the latter as it is written for insmod.
 fn parameters(source: &str) -> Vec<(String, String)> {
-    let block = source.split_once("params: {").map_or("", |(_, rest)| rest);
+    let block = source.split_once("@params {").map_or("", |(_, rest)| rest);
     let mut found = Vec::new();
     let mut name = None;
     for line in block.lines().map(str::trim) {
         if let Some((head, _)) = line.strip_suffix('{').and_then(|l| l.split_once(':')) {
             name = Some(head.to_string());
         } else if let Some(default) = line.strip_prefix("default: ") {
-            let default = match default.trim_end_matches(',') {
-                "true" => "1",
-                "false" => "0",
-                number => number,
-            };
-            found.extend(name.take().map(|name| (name, default.to_string())));
+            let default = default.trim_end_matches(',').to_string();
+            found.extend(name.take().map(|name| (name, default)));
+        } else if let Some(flag) = flag(line) {
+            found.push(flag);
         }
     }
     found
+}
+
+/// Name and default of a parameter that is on or off, in the line that is all there is of it.
+fn flag(line: &str) -> Option<(String, String)> {
+    let (name, rest) = line.split_once(": ")?;
+    let default = match rest.split_once(", \"")?.0 {
+        "true" => "1",
+        "false" => "0",
+        _ => return None,
+    };
+    Some((name.to_string(), default.to_string()))
 }
 
 /// Name and default in a row of the table.
@@ -56,16 +65,15 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "\
-    params: {
+    @params {
         interval_ms: u32 {
             default: 1000,
             description: \"a\",
         },
-        delta: bool {
-            default: true,
-            description: \"b\",
-        },
-    },
+    }
+    @flags {
+        delta: true, \"b\";
+    }
 ";
 
     #[test]
