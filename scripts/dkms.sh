@@ -1,24 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What dkms.conf has dkms do, in the directory where it builds.
+# Builds the module for dkms, in the directory where that builds.
 #
-#   dkms.sh possible RELEASE   can the module be built for that kernel?
-#   dkms.sh prepare RELEASE    make 'kdir' lead to what it is built with
+#   dkms.sh RELEASE
+#
+# Ends with 77 if that is impossible for whatever reason: dkms.conf says why.
 
-set -euo pipefail
+set -uo pipefail
 export VVP_CACHE=/var/cache/virtio-vfio-pci-rs
 # dkms signs.
 export SIGN=later
 here=$(dirname "$0")
 
-case ${1:-} in
-possible) exec "$here/rust-metadata.sh" --check --kernel "$2" ;;
-prepare)
-	kdir=$("$here/rust-metadata.sh" --kernel "$2")
-	ln -sfn "$kdir" kdir
-	;;
-*)
-	echo "usage: dkms.sh possible|prepare RELEASE" >&2
-	exit 1
-	;;
-esac
+build() {
+	local kdir vars=
+	kdir=$("$here/rust-metadata.sh" --kernel "$1") || return
+	grep -q '^CONFIG_CC_IS_CLANG=y' "$kdir/.config" && vars=LLVM=1
+	make -j"$(nproc)" KDIR="$kdir" $vars
+}
+
+# What was made for kernels that are gone.
+for entry in "$VVP_CACHE"/rust-metadata-*-*; do
+	release=${entry#"$VVP_CACHE"/rust-metadata-}
+	[ -e "/lib/modules/${release%-*}" ] || rm -rf "$entry"
+done
+
+build "$1" && exit
+echo "The module is not built for kernel $1. When the reason is gone: dkms autoinstall -k $1"
+exit 77

@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: GPL-2.0
 # The test kernels, built in the toolroot from Debian's linux-source package.
 #
-#   kernel.sh build [test|debug]   make it if it is not there
-#   kernel.sh path [test|debug]    print its build directory, as seen inside the toolroot
+#   kernel.sh build [test|debug|arm64]   make it if it is not there
+#   kernel.sh path [test|debug|arm64]    print its build directory, as seen inside the toolroot
 #
-# "test" is the plain kernel; "debug" has KASAN, lockdep and kmemleak.
+# "test" is the plain kernel; "debug" has KASAN, lockdep and kmemleak; "arm64" is there to
+# build the module against, not to be run.
 
 . "$(dirname "$0")/lib.sh"
 
 flavour=${2:-test}
+image=arch/x86/boot/bzImage
 case $flavour in
 test) configs="test-kernel.config"; vars= ;;
 debug) configs="test-kernel.config debug-kernel.config"; vars=LLVM=1 ;;
-*) die "no kernel flavour '$flavour': test or debug" ;;
+arm64) configs="arm64-kernel.config"; vars="LLVM=1 ARCH=arm64" image=arch/arm64/boot/Image.gz ;;
+*) die "no kernel flavour '$flavour': test, debug or arm64" ;;
 esac
 
 need_toolroot
@@ -55,15 +58,15 @@ build() {
 # END recipe
 
 build_locked() {
-	[ -e "$CACHE/$entry/arch/x86/boot/bzImage" ] && return
+	[ -e "$CACHE/$entry/$image" ] && return
 	step "kernel-$flavour" "read the log; a config symbol or the toolchain may have changed with the kernel's point release" build
 }
 
 case ${1:-} in
 build)
 	need_root
-	[ -e "$CACHE/$entry/arch/x86/boot/bzImage" ] || with_lock "kernel-$flavour" build_locked
+	[ -e "$CACHE/$entry/$image" ] || with_lock "kernel-$flavour" build_locked
 	;;
 path) echo "/cache/$entry" ;;
-*) die "usage: kernel.sh build|path [test|debug]" ;;
+*) die "usage: kernel.sh build|path [test|debug|arm64]" ;;
 esac

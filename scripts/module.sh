@@ -3,14 +3,17 @@
 # The module and the sample driver, built in the toolroot for one of the test
 # kernels.
 #
-#   module.sh build [test|debug]   build it
-#   module.sh path [test|debug]    print the path of the .ko, as seen inside the toolroot
+#   module.sh build [test|debug|arm64]   build it
+#   module.sh path [test|debug|arm64]    print the path of the .ko, as seen inside the toolroot
 
 . "$(dirname "$0")/lib.sh"
 
 flavour=${2:-test}
-vars=
-[ "$flavour" = debug ] && vars=LLVM=1
+case $flavour in
+debug) vars=LLVM=1 ;;
+arm64) vars="LLVM=1 ARCH=arm64" ;;
+*) vars= ;;
+esac
 out=/cache/module-$flavour
 
 build() {
@@ -27,5 +30,5 @@ build)
 	with_lock "module-$flavour" step "module-$flavour" "fix what the compiler says" build
 	;;
 path) echo "$out/virtio_vfio_pci_rs.ko" ;;
-*) die "usage: module.sh build|path [test|debug]" ;;
+*) die "usage: module.sh build|path [test|debug|arm64]" ;;
 esac

@@ -66,6 +66,7 @@ for tool in bc bison flex make perl python3 xz; do
 	command -v $tool >/dev/null || missing="$missing $tool"
 done
 echo '#include <gelf.h>' | "$cc" -E - >/dev/null 2>&1 || missing="$missing libelf-dev"
+echo '#include <openssl/opensslv.h>' | "$cc" -E - >/dev/null 2>&1 || missing="$missing libssl-dev"
 [ -e "$("$rustc" --print sysroot)/lib/rustlib/src/rust/library/core/src/lib.rs" ] || missing="$missing rust-src"
 [ -z "$missing" ] || refuse "missing:$missing (Debian: apt install$(sed 's/ xz/ xz-utils/' <<<"$missing"))"
 

@@ -104,6 +104,10 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// Functions that are created and bound as the service at boot does it.
+    Functions,
+    /// Debian packages: built, installed in a clean root, upgraded, removed.
+    Packages,
 }
 
 impl Stage {
@@ -129,6 +133,8 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::Functions
+                | Stage::Packages
         )
     }
 }
@@ -172,6 +178,8 @@ impl fmt::Display for Stage {
             Stage::TwoFunctions => "L2 two functions",
             Stage::SwitchoverAck => "L2 switchover-ack",
             Stage::Multifd => "L2 multifd",
+            Stage::Functions => "L1 functions at boot",
+            Stage::Packages => "Debian packages",
         })
     }
 }
@@ -202,6 +210,20 @@ const PLAIN_DEVICES: [&str; 16] = [
     "virtio-net-pci,bus=below,addr=0.1,netdev=net-vf,iommu_platform=on,sriov-pf=pf",
     "-device",
     "virtio-net-pci,bus=below,addr=0.0,netdev=net-pf,iommu_platform=on,id=pf",
+];
+
+/// The same PF with two VFs, and nothing that they would be connected to.
+const FUNCTIONS: [&str; 10] = [
+    "-device",
+    "intel-iommu",
+    "-device",
+    "pcie-root-port,id=below",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.1,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.2,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.0,iommu_platform=on,id=pf",
 ];
 
 /// A device with one resource object for all its functions and an admin queue in
@@ -567,6 +589,14 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             &[],
             progress,
         ),
+        Stage::Functions => in_l1_without_bench(
+            &setup.on_stock_kernel(),
+            &["/src/selftests/l1/functions"],
+            &FUNCTIONS,
+            minutes(3),
+            progress,
+        ),
+        Stage::Packages => ktap_script("packages-test.sh", minutes(30), progress),
         Stage::ThereAndBack => scenario(setup, "there-and-back", progress),
         Stage::CancelAndRetry => scenario(setup, "cancel-and-retry", progress),
         Stage::L2File => scenario(setup, "file", progress),
@@ -601,30 +631,47 @@ fn l2(
 
 /// Runs `cargo test` in the workspace and counts what it reports.
 fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> Result<Counts> {
-    let mut dir = RunDir::create(Path::new(paths::RUNS))?;
-    let log = dir.file("cargo.log");
-    let status = native::run(
-        "cargo",
+    count(
+        "cargo test",
         Command::new("cargo")
             .args(["test", "--locked", "--no-fail-fast"])
             .args(arguments)
             .current_dir(Path::new(paths::SOURCE).join("selftests"))
             .env("CARGO_TARGET_DIR", paths::target())
             .env("CARGO_TERM_COLOR", "never"),
-        &log,
+        libtest::parse,
         limit,
         progress,
-    )?;
+    )
+}
+
+/// Runs a script of the project that speaks KTAP, here in the toolroot.
+fn ktap_script(name: &'static str, limit: Duration, progress: &mut Progress) -> Result<Counts> {
+    let mut command = Command::new(Path::new(paths::SOURCE).join("scripts").join(name));
+    count(name, &mut command, ktap::parse, limit, progress)
+}
+
+/// Runs `command`, called `name`, and counts what it reports, of which `parse` makes sense.
+fn count(
+    name: &'static str,
+    command: &mut Command,
+    parse: fn(&str) -> Counts,
+    limit: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut dir = RunDir::create(Path::new(paths::RUNS))?;
+    let log = dir.file("output.log");
+    let status = native::run(name, command, &log, limit, progress)?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let mut counts = libtest::parse(&text);
+    let mut counts = parse(&text);
     let log = log.display();
     match status {
         None => counts.fail(
-            "cargo test",
+            name,
             format!("not finished within {} s (log: {log})", limit.as_secs()),
         ),
         Some(status) if !status.success() && counts.failed.is_empty() => {
-            counts.fail("cargo test", format!("{status} (log: {log})"));
+            counts.fail(name, format!("{status} (log: {log})"));
         }
         Some(_) => {}
     }
