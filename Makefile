@@ -41,6 +41,8 @@ check: setup
 	@scripts/selftests.sh run check
 
 check-all: setup
+	@scripts/kernel.sh build arm64
+	@scripts/module.sh build arm64
 	@scripts/selftests.sh run check --all
 
 # The report that is kept in Documentation is made anew.

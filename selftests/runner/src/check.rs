@@ -108,6 +108,8 @@ pub enum Stage {
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
     Packages,
+    /// The modules that were built for arm64, which nobody runs.
+    Arm64,
 }
 
 impl Stage {
@@ -135,6 +137,7 @@ impl Stage {
                 | Stage::Multifd
                 | Stage::Functions
                 | Stage::Packages
+                | Stage::Arm64
         )
     }
 }
@@ -180,6 +183,7 @@ impl fmt::Display for Stage {
             Stage::Multifd => "L2 multifd",
             Stage::Functions => "L1 functions at boot",
             Stage::Packages => "Debian packages",
+            Stage::Arm64 => "modules for arm64",
         })
     }
 }
@@ -597,6 +601,7 @@ fn run_stage(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Cou
             progress,
         ),
         Stage::Packages => ktap_script("packages-test.sh", minutes(30), progress),
+        Stage::Arm64 => ktap_script("arm64-test.sh", minutes(1), progress),
         Stage::ThereAndBack => scenario(setup, "there-and-back", progress),
         Stage::CancelAndRetry => scenario(setup, "cancel-and-retry", progress),
         Stage::L2File => scenario(setup, "file", progress),
