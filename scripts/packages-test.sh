@@ -225,10 +225,9 @@ removal() {
 	in_clean apt-get -qy purge $name-dkms $name-tools
 	in_clean dpkg -l | none $name
 	unowned >"$work/after"
-	# Keys that dkms made for all modules, and what other packages keep.
+	# Not what other packages keep; dkms has keys for all modules in its directory.
 	comm -13 "$work/before" "$work/after" >"$work/left"
-	# Keys that dkms has made for all modules are in its directory.
-	grep -vE '^/var/(log|cache/(apt|debconf|ldconfig)|lib/(apt|dpkg|systemd|dkms))(/|$)' "$work/left" | none .
+	sed -E '/^\/var\/(log|cache\/(apt|debconf|ldconfig)|lib\/(apt|dpkg|systemd|dkms))(\/|$)/d' "$work/left" | none .
 	find "$root" -xdev \( -path "$root/packages" -o -path '*/var/lib/apt/lists' -o -path '*/var/cache/apt' \) -prune \
 		-o -iname '*virtio[-_]vfio[-_]pci[-_]rs*' -print | none .
 }
