@@ -7,7 +7,8 @@
 //!
 //! Who asks is about to migrate. So memory for the context is made ready at this time, when
 //! the guest runs, and not when it has been stopped; if it is easy to have, once in the
-//! interval. It waits for a session until the device is reset, loaded or closed.
+//! interval and once after a session has taken it. It waits for a session until the device is
+//! reset, loaded or closed.
 
 use super::{
     outgoing::OVERHEAD,
@@ -38,6 +39,8 @@ struct Answer {
     max_size: usize,
     /// Memory for as much, until a session takes it.
     memory: Option<UniqueArc<ContextMemory>>,
+    /// A session has taken it: the next one is to have some, too.
+    taken: bool,
 }
 
 /// What a session begins with.
@@ -72,10 +75,13 @@ impl Estimate {
     /// What there is for a session that begins.
     pub(super) fn prepared(&self) -> Prepared {
         match &mut *self.0.lock() {
-            Some(answer) => Prepared {
-                max_size: Some(answer.max_size),
-                memory: answer.memory.take(),
-            },
+            Some(answer) => {
+                answer.taken |= answer.memory.is_some();
+                Prepared {
+                    max_size: Some(answer.max_size),
+                    memory: answer.memory.take(),
+                }
+            }
             None => Prepared::default(),
         }
     }
@@ -92,7 +98,12 @@ impl Estimate {
             let age = u64::try_from(answer.asked.elapsed().as_millis()).unwrap_or(u64::MAX);
             age < interval.ms()
         };
-        if !last.as_ref().is_some_and(is_recent) {
+        let recent = Option::as_mut(&mut *last).filter(|answer| is_recent(answer));
+        if let Some(answer) = recent {
+            if core::mem::take(&mut answer.taken) {
+                answer.memory = GetParts::spare_memory(answer.max_size);
+            }
+        } else {
             let max_size = slot.begin_use().get(|device| device.max_size())?;
             let memory = match last.take() {
                 Some(answer) if answer.max_size == max_size => answer.memory,
@@ -102,6 +113,7 @@ impl Estimate {
                 asked: Instant::now(),
                 max_size,
                 memory: memory.or_else(|| GetParts::spare_memory(max_size)),
+                taken: false,
             });
         }
         let max_size = last.as_ref().map_or(0, |answer| answer.max_size);
