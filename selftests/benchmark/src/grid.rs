@@ -99,7 +99,7 @@ fn point(
                 anyhow::Ok(taken)
             };
             let taken = if all_is_sent(changed) {
-                let [(_, taken), (_, other)] = pair.sealed_or_not(go)?;
+                let [taken, other] = pair.sealed_or_not(go)?;
                 if number > 0 {
                     without_checksum.add(pair.subject, micros(other.switchover));
                 }

@@ -163,7 +163,7 @@ fn streams(pairs: &[Pair; 2], repetitions: usize, size: Size, instructions: bool
                 continue;
             }
             let mib = size.context as f64 / MIB as f64;
-            for (figures, (_, costs)) in all.iter_mut().zip(measured) {
+            for (figures, costs) in all.iter_mut().zip(measured) {
                 for (figure, cost) in figures.iter_mut().zip(costs) {
                     let value = if instructions {
                         // One nanosecond each.
