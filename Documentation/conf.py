@@ -5,7 +5,7 @@ import pathlib
 import tomllib
 
 _top = pathlib.Path(__file__).resolve().parent.parent
-_workspace = tomllib.loads((_top / "selftests" / "Cargo.toml").read_text())["workspace"]
+_workspace = tomllib.loads((_top / "Cargo.toml").read_text())["workspace"]
 
 project = "virtio_vfio_pci_rs"
 author = "The virtio_vfio_pci_rs authors"

@@ -5,7 +5,7 @@
 
 set -uo pipefail
 
-built=/cache/module-arm64
+built=$(ls -td /products/module-kernel-arm64-* 2>/dev/null | head -n 1)
 modules=(virtio_vfio_pci_rs edu_vfio_pci_rs)
 
 # Built for what it says, by the compiler that built that kernel, with what finds it.

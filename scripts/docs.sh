@@ -8,38 +8,38 @@
 
 . "$(dirname "$0")/lib.sh"
 
-TARGET=${VVP_TARGET:-/cache/target}
+TARGET=/products/target
 
 pages() {
 	# From scratch: no page of another tree stays behind.
-	rm -rf "$CACHE/docs"
-	"$TOP/scripts/toolroot.sh" run sphinx-build -W --keep-going -b html -d /cache/docs/doctrees \
-		/src/Documentation /cache/docs/html
+	rm -rf "$PRODUCTS/docs"
+	"$TOP/scripts/toolroot.sh" run sphinx-build -W --keep-going -b html -d /products/docs/doctrees \
+		/src/Documentation /products/docs/html
 }
 
 # Private items are documented, too: most readers are going to change the code.
 crates() {
 	"$TOP/scripts/toolroot.sh" run bash -c '
 		set -e
-		cd /src/selftests
+		cd /src
 		export CARGO_TARGET_DIR=$1
 		export RUSTDOCFLAGS="-Dwarnings -Arustdoc::private-intra-doc-links"
 		cargo doc --locked --workspace --no-deps --document-private-items
-		rm -rf /cache/docs/html/rust
-		cp -r "$1/doc" /cache/docs/html/rust' crates "$TARGET"
+		rm -rf /products/docs/html/rust
+		cp -r "$1/doc" /products/docs/html/rust' crates "$TARGET"
 }
 
-build_locked() {
+build_docs() {
 	step docs-pages "fix what Sphinx says of the page and line it names" pages
 	step docs-crates "fix what rustdoc says" crates
-	say "open $CACHE/docs/html/index.html"
+	say "open $PRODUCTS/docs/html/index.html"
 }
 
 case ${1:-} in
 build)
 	need_root
-	with_lock docs build_locked
+	build_docs
 	;;
-path) echo "$CACHE/docs/html" ;;
+path) echo "$PRODUCTS/docs/html" ;;
 *) die "usage: docs.sh build|path" ;;
 esac

@@ -7,8 +7,13 @@ set -euo pipefail
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Slow products live outside the tree so that a fresh clone starts warm.
 CACHE=${VVP_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtio-vfio-pci-rs}
-LOGS=$CACHE/log
-mkdir -p "$CACHE" "$LOGS"
+# What is compiled from this tree belongs to it alone. cargo and kbuild go by time and
+# path: with products in common, a tree would be tested by another's code. The directory
+# itself counts, too, in case another one takes its place.
+PRODUCTS=$CACHE/trees/$(stat -c "%n %d %i" "$TOP" | sha256sum | cut -c1-12)
+LOGS=$PRODUCTS/log
+
+[ -e "$PRODUCTS/tree" ] || { mkdir -p "$LOGS" && echo "$TOP" >"$PRODUCTS/tree"; }
 
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 say() { printf '%s\n' "$*" >&2; }
@@ -16,9 +21,6 @@ say() { printf '%s\n' "$*" >&2; }
 need_root() {
 	[ "$(id -u)" = 0 ] || die "root is needed (chroot, mounts): run 'sudo make ...'"
 }
-
-# hash_of FILE...: a short key of the contents, for cache names.
-hash_of() { cat -- "$@" | sha256sum | cut -c1-12; }
 
 # step NAME HINT COMMAND...: run COMMAND with its output in a log. On a terminal
 # the last log line is shown while it runs; elsewhere a line every 30 seconds.
@@ -80,6 +82,28 @@ versions_of() {
 	local IFS='|'
 	awk -v names="$*" '$0 ~ "^Package: (" names ")$" { p = $2 } /^Version:/ && p { print p, $2; p = "" }' \
 		"$root/var/lib/dpkg/status"
+}
+
+# hold MODE [COMMAND...]: with the products of this tree held, "shared" by who runs them and
+# "alone" by who replaces them.
+hold() {
+	local mode=--$1
+	shift
+	[ "$mode" = --shared ] || mode=--exclusive
+	(
+		flock -n $mode 8 || { say "waiting for a run that uses what was built from this tree"; flock $mode 8; }
+		"$@"
+	) 8>"$PRODUCTS/lock"
+}
+
+# revision: what this tree is, for a report.
+revision() {
+	local git=(git -C "$TOP" -c safe.directory="$TOP")
+	"${git[@]}" rev-parse --git-dir >/dev/null 2>&1 || { echo "not in git"; return; }
+	"${git[@]}" describe --always --abbrev=12
+	if [ -n "$("${git[@]}" status --porcelain)" ]; then
+		echo "with changes $({ "${git[@]}" diff HEAD; "${git[@]}" ls-files -o --exclude-standard -z | (cd "$TOP" && xargs -0r sha256sum); } | sha256sum | cut -c1-12)"
+	fi
 }
 
 # recipe_of SCRIPT: the lines of it that say how something is made.

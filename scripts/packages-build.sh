@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Builds the packages, inside the toolroot: into /cache/packages/VERSION.
+# Builds the packages, inside the toolroot: into /products/packages/VERSION.
 #
 #   packages-build.sh [VERSION]   default: the version of debian/changelog
 
 set -euo pipefail
 
-work=/cache/packages
+work=/products/packages
 source=$work/source
 mkdir -p "$source"
 # Packages are built in a copy: what a build leaves must not get into the tree. What

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Installs, upgrades and removes the packages in a clean Debian root, inside the toolroot.
-# Prints KTAP. The root's packages come from the mirror and are kept in /cache/packages.
+# Prints KTAP. The root's packages come from the mirror and are kept in /products/packages.
 
 set -uo pipefail
 
-work=/cache/packages
+work=/products/packages
 log=$work/test.log
 root=$work/root
 repository=$work/repository
@@ -164,8 +164,8 @@ found_by_libvirt() {
 beside_the_in_tree_driver() {
 	local kernel peer dir found choice
 	kernel=$(cat "$work/kernel")
-	peer=${VVP_KERNEL:-$(echo /cache/kernel-test-*)}
-	peer=${peer%% *}/drivers/vfio/pci/virtio/virtio-vfio-pci.ko
+	peer=${VVP_KERNEL:-$(ls -td /cache/kernel-test-* | head -n 1)}
+	peer=$peer/drivers/vfio/pci/virtio/virtio-vfio-pci.ko
 	[ -e "$peer" ]
 	dir=$root/usr/lib/modules/$kernel/kernel/drivers/vfio/pci/virtio
 	mkdir -p "$dir"

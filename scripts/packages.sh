@@ -20,8 +20,8 @@ build)
 	out=${2:-}
 	version=${VVP_PACKAGE_VERSION:-$(sed -n '1s/.*(\(.*\)).*/\1/p' "$TOP/debian/changelog")}
 	"$TOP/scripts/toolroot.sh" build
-	with_lock packages step packages "read the log: debhelper or cargo says what is wrong" build
-	made=$CACHE/packages/$version
+	hold alone step packages "read the log: debhelper or cargo says what is wrong" build
+	made=$PRODUCTS/packages/$version
 	if [ -n "$out" ]; then
 		mkdir -p "$out"
 		cp "$made"/* "$out"

@@ -7,12 +7,12 @@
 
 . "$(dirname "$0")/lib.sh"
 
-TARGET=${VVP_TARGET:-/cache/target}
+TARGET=/products/target
 GUEST=x86_64-unknown-linux-gnu
 
 programs() {
 	"$TOP/scripts/toolroot.sh" run bash -c '
-		cd /src/selftests
+		cd /src
 		export CARGO_TARGET_DIR=$1
 		exec cargo build --locked --workspace --bins' programs "$TARGET"
 }
@@ -22,9 +22,9 @@ programs() {
 guest() {
 	"$TOP/scripts/toolroot.sh" run bash -c '
 		set -e
-		cd /src/selftests
+		cd /src
 		export CARGO_TARGET_DIR=$1 RUSTFLAGS="-C target-feature=+crt-static"
-		cargo build --locked -p l2 --bin l2-guest --no-default-features --target "$2"
+		cargo build --locked -p vvp-lab --bin l2-guest --no-default-features --target "$2"
 		mkdir -p "$1/l2/root.tmp"
 		strip -o "$1/l2/root.tmp/init" "$1/$2/debug/l2-guest"
 		(cd "$1/l2/root.tmp" && echo init | cpio --quiet -o -H newc | gzip -1) >"$1/l2/initrd.tmp"
@@ -32,7 +32,7 @@ guest() {
 		rm -r "$1/l2/root.tmp"' guest "$TARGET" "$GUEST"
 }
 
-build_locked() {
+build_programs() {
 	step selftests "read the log: cargo says which crate and why" programs
 	step guest "read the log: cargo says which crate and why" guest
 }
@@ -40,16 +40,18 @@ build_locked() {
 case ${1:-} in
 build)
 	need_root
-	with_lock selftests build_locked
+	hold alone build_programs
 	;;
 run)
 	shift
 	need_root
-	exec "$TOP/scripts/toolroot.sh" run env VVP_KERNEL="${VVP_KERNEL:-$("$TOP/scripts/kernel.sh" path)}" \
+	# What is run stays as it is until the end.
+	hold shared "$TOP/scripts/toolroot.sh" run env VVP_KERNEL="${VVP_KERNEL:-$("$TOP/scripts/kernel.sh" path)}" \
+		VVP_REVISION="${VVP_REVISION:-$(revision | paste -sd, | sed 's/,/, /')}" \
 		VVP_KERNEL_SELFTESTS="$("$TOP/scripts/kernel-selftests.sh" path)" \
 		VVP_STOCK_KERNEL="$("$TOP/scripts/stock-kernel.sh" path)" \
 		VVP_STOCK_MODULE="$("$TOP/scripts/stock-kernel.sh" module)" \
-		${VVP_MODULE:+VVP_MODULE="$VVP_MODULE"} "$TARGET/debug/vvp-run" "$@"
+		VVP_MODULE="${VVP_MODULE:-$("$TOP/scripts/module.sh" path)}" "$TARGET/debug/vvp-run" "$@"
 	;;
 *)
 	die "usage: selftests.sh build|run ARGUMENT..."

@@ -11,9 +11,9 @@
 
 need_toolroot
 # The packages of the toolroot's kernel source; its busybox is in the initrd.
-key=$({ cat "$stamp" "$TOP/selftests/l1/initrd"; versions_of busybox-static kmod; recipe_of "$TOP/scripts/stock-kernel.sh"; } | sha256sum | cut -c1-12)
+key=$({ cat "$stamp" "$TOP/runner/l1/initrd"; versions_of busybox-static kmod; recipe_of "$TOP/scripts/stock-kernel.sh"; } | sha256sum | cut -c1-12)
 entry=stock-kernel-$key
-out=/cache/module-stock-$series
+out=/products/module-stock-$key
 
 # BEGIN recipe
 fetch() {
@@ -48,7 +48,7 @@ fetch() {
 		# The initrd: busybox, and the modules that it takes to get to a root over 9p.
 		mkdir -p initrd/{bin,modules,root}
 		cp /bin/busybox initrd/bin
-		cp /src/selftests/l1/initrd initrd/init
+		cp /src/runner/l1/initrd initrd/init
 		number=10
 		modprobe -d root -S "$release" -a --show-depends 9p 9pnet_virtio | while read -r _ module _; do
 			name=$(basename "$module" .xz)
@@ -82,7 +82,7 @@ case ${1:-} in
 build)
 	need_root
 	[ -e "$CACHE/$entry/initrd.gz" ] || with_lock stock-kernel fetch_locked
-	with_lock module-stock step module-stock "read the log; Rust metadata has one of its own beside it" module
+	hold alone step module-stock "read the log; Rust metadata has one of its own beside it" module
 	;;
 path) echo "/cache/$entry" ;;
 module) echo "$out/virtio_vfio_pci_rs.ko" ;;

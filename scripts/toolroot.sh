@@ -5,7 +5,8 @@
 #
 #   toolroot.sh build            make it if it is not there
 #   toolroot.sh path             print where it is
-#   toolroot.sh run COMMAND...   run a command inside, the project at /src, the cache at /cache
+#   toolroot.sh run COMMAND...   run a command inside: the project is at /src, the cache at
+#                                /cache, and what is built from this tree at /products
 #
 # Environment:
 #   VVP_MIRROR         Debian mirror (default: the one the host's apt uses)
@@ -101,15 +102,16 @@ in_root() {
 	shift
 	unshare --mount --propagation private -- bash -c '
 		set -e
-		root=$1; src=$2; cache=$3; shift 3
+		root=$1; src=$2; cache=$3 products=$4; shift 4
 		mount -t proc proc "$root/proc"
 		mount --rbind /sys "$root/sys"
 		mount --rbind /dev "$root/dev"
 		mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-		mkdir -p "$root/src" "$root/cache"
+		mkdir -p "$root/src" "$root/cache" "$root/products"
 		mount --bind "$src" "$root/src"
 		mount --bind "$cache" "$root/cache"
-		exec chroot "$root" "$@"' in_root "$root" "$TOP" "$CACHE" "$@"
+		mount --bind "$products" "$root/products"
+		exec chroot "$root" "$@"' in_root "$root" "$TOP" "$CACHE" "$PRODUCTS" "$@"
 }
 
 build_locked() {

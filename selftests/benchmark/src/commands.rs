@@ -3,9 +3,9 @@
 //! its time for each.
 
 use anyhow::Result;
-use harness::control::{Action, MIGRATION_OPCODES};
-use harness::vfio::State;
 use report::Point;
+use vvp_harness::control::{Action, MIGRATION_OPCODES};
+use vvp_harness::vfio::State;
 
 use crate::clock::micros;
 use crate::context::Size;

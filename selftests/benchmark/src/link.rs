@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, ensure};
-use harness::vfio::DataFd;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::pipe;
+use vvp_harness::vfio::DataFd;
 
 /// Bytes that VMMs read from and write to a data descriptor at once (QEMU has 1 MiB).
 pub const CHUNK: usize = 1 << 20;

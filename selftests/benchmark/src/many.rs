@@ -5,8 +5,8 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use harness::vfio::{Device, State};
 use report::{Point, Subject};
+use vvp_harness::vfio::{Device, State};
 
 use crate::clock::micros;
 use crate::context::Size;

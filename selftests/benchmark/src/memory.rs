@@ -2,9 +2,9 @@
 //! Kernel memory of a session, as the memory controller charges it to who caused it.
 
 use anyhow::{Context, Result};
-use harness::memcg::Group;
-use harness::vfio::State;
 use report::Point;
+use vvp_harness::memcg::Group;
+use vvp_harness::vfio::State;
 
 use crate::context::Size;
 use crate::link::CHUNK;

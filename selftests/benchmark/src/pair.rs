@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use harness::control::Control;
-use harness::pci::{Address, Function};
-use harness::vfio::{Access, Device, Space, State};
-use harness::{kmod, sriov};
 use report::Subject;
+use vvp_harness::control::Control;
+use vvp_harness::pci::{Address, Function};
+use vvp_harness::vfio::{Access, Device, Space, State};
+use vvp_harness::{kmod, sriov};
 
 use crate::context::Size;
 

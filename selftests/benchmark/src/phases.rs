@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use harness::vfio::{Device, State};
 use report::Point;
+use vvp_harness::vfio::{Device, State};
 
 use crate::clock::{micros, thread_time};
 use crate::context::Size;

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use harness::vfio::State;
+use vvp_harness::vfio::State;
 
 use crate::clock::micros;
 use crate::context::Size;

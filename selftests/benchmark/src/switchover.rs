@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use harness::control::Control;
-use harness::vfio::{DataFd, Device, State};
+use vvp_harness::control::Control;
+use vvp_harness::vfio::{DataFd, Device, State};
 
 use crate::clock::thread_time;
 use crate::link::{self, CHUNK, Receiver, Transport};

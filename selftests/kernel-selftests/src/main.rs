@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use harness::ktap;
-use harness::pci::Address;
+use vvp_harness::ktap;
+use vvp_harness::pci::Address;
 
 use report::Outcome;
 

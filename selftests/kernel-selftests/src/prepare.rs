@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use harness::control::Control;
-use harness::pci::{self, Address, Function};
-use harness::{kmod, sriov};
+use vvp_harness::control::Control;
+use vvp_harness::pci::{self, Address, Function};
+use vvp_harness::{kmod, sriov};
 
 /// Functions to hand to the programs: one of them opens all it is given at once.
 const FUNCTIONS: u32 = 2;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use harness::ktap::Suite;
-use harness::vfio::{Access, DataFd, Device, FEATURE_HEADER, Flags, State};
-use harness::{expect, expect_eq};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, DataFd, Device, FEATURE_HEADER, Flags, State};
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::rig;

@@ -8,11 +8,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::control::MIGRATION_OPCODES;
-use harness::ktap::Suite;
-use harness::memcg::Group;
-use harness::vfio::{Access, DataFd, State};
-use harness::{expect, note};
+use vvp_harness::control::MIGRATION_OPCODES;
+use vvp_harness::ktap::Suite;
+use vvp_harness::memcg::Group;
+use vvp_harness::vfio::{Access, DataFd, State};
+use vvp_harness::{expect, note};
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};

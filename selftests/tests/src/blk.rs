@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::blk::{DirectDisk, SECTORS_LIMIT, check, fill};
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{Access, Device, MSIX, Space, State};
-use harness::{expect, expect_eq, note};
+use vvp_harness::blk::{DirectDisk, SECTORS_LIMIT, check, fill};
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, Device, MSIX, Space, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::disk_rig::Disk;
@@ -77,7 +77,7 @@ fn same_disk(config: &Config) -> Result<()> {
     let vf = config.vf()?;
     config.require_blk(&vf)?;
     if !config.bench {
-        harness::skip!("would overwrite the disk of the physical function");
+        vvp_harness::skip!("would overwrite the disk of the physical function");
     }
     vf.bind("virtio-pci")?;
     let pf = vf.physfn().context("no physical function")?;

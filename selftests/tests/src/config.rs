@@ -5,10 +5,10 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use harness::control::Control;
-use harness::pci::{Address, Function};
-use harness::vfio::Access;
-use harness::{kmod, skip, sriov};
+use vvp_harness::control::Control;
+use vvp_harness::pci::{Address, Function};
+use vvp_harness::vfio::Access;
+use vvp_harness::{kmod, skip, sriov};
 
 /// Where the bench's PF is.
 const BENCH_PF: &str = "0000:01:00.0";

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::control::Control;
-use harness::ktap::Suite;
-use harness::net::PageWriter;
-use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
-use harness::{expect, expect_eq, skip};
+use vvp_harness::control::Control;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::PageWriter;
+use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
+use vvp_harness::{expect, expect_eq, skip};
 
 use crate::config::{Config, Driver};
 use crate::rig;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::blk::{BlkDriver, REQUEST_VECTOR, SECTORS_LIMIT, check, fill};
-use harness::expect;
-use harness::pci::Function;
-use harness::vfio::{Device, DmaBuffer, Interrupts, MSIX};
+use vvp_harness::blk::{BlkDriver, REQUEST_VECTOR, SECTORS_LIMIT, check, fill};
+use vvp_harness::expect;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Device, DmaBuffer, Interrupts, MSIX};
 
 use crate::config::Config;
 use crate::rig::DRIVER_IOVA;

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use harness::pci::Function;
-use harness::skip;
+use vvp_harness::pci::Function;
+use vvp_harness::skip;
 
 const ATTRIBUTE: &str = "dma_logging";
 

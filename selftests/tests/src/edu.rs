@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{Access, BAR0, DataFd, Device, DmaBuffer, Flags, PAGE, Space, State};
-use harness::{expect, expect_eq, kmod, note, skip, wait};
 use nix::errno::Errno;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, BAR0, DataFd, Device, DmaBuffer, Flags, PAGE, Space, State};
+use vvp_harness::{expect, expect_eq, kmod, note, skip, wait};
 
 /// Where the device can reach: it has 28 address bits.
 const IOVA: u64 = 0x0100_0000;

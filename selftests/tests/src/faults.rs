@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use harness::control::{Action, AdminObject, Control};
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{Access, DataFd, Device, Space, State, errno_of};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::control::{Action, AdminObject, Control};
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, DataFd, Device, Space, State, errno_of};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::framing;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::expect_eq;
-use harness::ktap::Suite;
-use harness::vfio::{Access, DataFd, Device, State, errno_of};
 use nix::errno::Errno;
+use vvp_harness::expect_eq;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, DataFd, Device, State, errno_of};
 
 use crate::config::{Config, Driver};
 use crate::rig;

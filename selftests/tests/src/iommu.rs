@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::control::Control;
-use harness::ktap::Suite;
-use harness::net::PageWriter;
-use harness::vfio::{Access, Device, DmaBuffer, PAGE};
-use harness::{expect, expect_eq, wait};
+use vvp_harness::control::Control;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::PageWriter;
+use vvp_harness::vfio::{Access, Device, DmaBuffer, PAGE};
+use vvp_harness::{expect, expect_eq, wait};
 
 use crate::config::{Config, Driver};
 use crate::rig;

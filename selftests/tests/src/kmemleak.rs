@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::{expect, note};
+use vvp_harness::ktap::Suite;
+use vvp_harness::{expect, note};
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 /// An object that is younger is not looked at yet.

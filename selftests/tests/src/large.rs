@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::vfio::{Access, Device, Space, State};
-use harness::{expect, expect_eq, note};
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, Device, Space, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::framing::{self, DATA};

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::net::{Io, register};
-use harness::pci::{BAR0 as BAR0_REGISTER, COMMAND};
-use harness::vfio::{Access, BAR0, CONFIG, Device, Space};
-use harness::{expect, expect_eq};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::{Io, register};
+use vvp_harness::pci::{BAR0 as BAR0_REGISTER, COMMAND};
+use vvp_harness::vfio::{Access, BAR0, CONFIG, Device, Space};
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::passthrough::{describe, expect_same};

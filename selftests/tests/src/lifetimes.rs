@@ -7,12 +7,12 @@ use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::control::Action;
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{DataFd, Device, State};
-use harness::{expect, expect_eq, kmod, note, skip, sriov};
 use nix::errno::Errno;
+use vvp_harness::control::Action;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{DataFd, Device, State};
+use vvp_harness::{expect, expect_eq, kmod, note, skip, sriov};
 
 use crate::arcs::enter;
 use crate::config::{Config, Driver};

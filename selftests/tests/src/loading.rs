@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::vfio::{Device, Space, State};
-use harness::{expect, expect_eq};
 use nix::errno::Errno;
+use vvp_harness::vfio::{Device, Space, State};
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::framing::{self, Record};

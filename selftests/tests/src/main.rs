@@ -46,8 +46,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use harness::ktap::{self, Suite};
-use harness::vfio::Access;
+use vvp_harness::ktap::{self, Suite};
+use vvp_harness::vfio::Access;
 
 use config::{Arguments, Config, DeviceType};
 

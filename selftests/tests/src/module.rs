@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::kmsg::Log;
-use harness::ktap::Suite;
-use harness::pci::{self, Function};
-use harness::vfio::Access;
-use harness::{expect, expect_eq, kmod, note, skip};
 use nix::errno::Errno;
+use vvp_harness::kmsg::Log;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::{self, Function};
+use vvp_harness::vfio::Access;
+use vvp_harness::{expect, expect_eq, kmod, note, skip};
 
 use crate::config::{Config, Driver};
 use crate::rig;

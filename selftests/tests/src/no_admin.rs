@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use harness::debugfs::Files;
-use harness::kmsg::Log;
-use harness::ktap::Suite;
-use harness::vfio::{Access, State};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::debugfs::Files;
+use vvp_harness::kmsg::Log;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::control::{Action, Control};
-use harness::debugfs::{Commands, Files, Moved};
-use harness::kmsg::Log;
-use harness::ktap::Suite;
-use harness::pci::{self, Function};
-use harness::tracefs::{Trace, field};
-use harness::vfio::{Device, State, errno_of};
-use harness::{expect, expect_eq, kmod, note, skip};
 use nix::errno::Errno;
+use vvp_harness::control::{Action, Control};
+use vvp_harness::debugfs::{Commands, Files, Moved};
+use vvp_harness::kmsg::Log;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::{self, Function};
+use vvp_harness::tracefs::{Trace, field};
+use vvp_harness::vfio::{Device, State, errno_of};
+use vvp_harness::{expect, expect_eq, kmod, note, skip};
 
 use crate::config::{Config, Driver};
 use crate::framing;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::ktap::Suite;
-use harness::net::{RX_VECTOR, TX_VECTOR};
-use harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, REQUEST, Region};
-use harness::virtio::{Layout, common};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::{RX_VECTOR, TX_VECTOR};
+use vvp_harness::vfio::{Access, BAR0, CONFIG, Device, Info, IrqInfo, MSIX, REQUEST, Region};
+use vvp_harness::virtio::{Layout, common};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
@@ -232,7 +232,7 @@ fn reset(config: &Config, driver: Driver, access: Access) -> Result<()> {
     drop(talk);
     device
         .space()
-        .unmap(rig::DRIVER_IOVA, harness::net::NetDriver::MEMORY as u64)?;
+        .unmap(rig::DRIVER_IOVA, vvp_harness::net::NetDriver::MEMORY as u64)?;
     Talk::start(config, &vf, &device)?.exchange(2)
 }
 

@@ -7,12 +7,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::net::Mac;
-use harness::pci::Function;
-use harness::vfio::{DataFd, Device, Precopy, State};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::Mac;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{DataFd, Device, Precopy, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::framing;
@@ -146,7 +146,7 @@ fn rate(config: &Config) -> Result<()> {
     const PARTS_GET: u16 = 0xf;
     let (_, device) = open(config)?;
     if !config.bench {
-        harness::skip!("only the bench can tell what the device was asked");
+        vvp_harness::skip!("only the bench can tell what the device was asked");
     }
     let mut control = config.control()?;
     let mut fd = device.begin(State::PreCopy)?;
@@ -290,7 +290,7 @@ fn random_activity(config: &Config) -> Result<()> {
     const MIGRATIONS: u32 = 8;
     const STEPS: usize = 16;
     if !config.bench {
-        harness::skip!("only the bench can tell which parts a device has");
+        vvp_harness::skip!("only the bench can tell which parts a device has");
     }
     let (vf, source) = open(config)?;
     let vf2 = config.vf2()?;

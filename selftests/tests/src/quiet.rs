@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::control::Control;
-use harness::ktap::Suite;
-use harness::net::PageWriter;
-use harness::vfio::{DmaBuffer, PAGE, State};
-use harness::{expect, expect_eq, note};
+use vvp_harness::control::Control;
+use vvp_harness::ktap::Suite;
+use vvp_harness::net::PageWriter;
+use vvp_harness::vfio::{DmaBuffer, PAGE, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};

@@ -6,12 +6,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::control::Action;
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{Access, Device, Space, State};
-use harness::{expect, expect_eq, note, wait};
 use nix::errno::Errno;
+use vvp_harness::control::Action;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, Device, Space, State};
+use vvp_harness::{expect, expect_eq, note, wait};
 
 use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};

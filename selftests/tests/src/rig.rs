@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::net::{Mac, NetDriver, Peer, Sequence};
-use harness::pci::Function;
-use harness::vfio::{Access, DataFd, Device, DmaBuffer, Interrupts, MSIX, Space, State};
-use harness::{expect_eq, wait};
+use vvp_harness::net::{Mac, NetDriver, Peer, Sequence};
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, DataFd, Device, DmaBuffer, Interrupts, MSIX, Space, State};
+use vvp_harness::{expect_eq, wait};
 
 use crate::config::{Config, Driver};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::control::Control;
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::{Access, Device, MSIX, Space, State};
-use harness::{expect, expect_eq, note};
+use vvp_harness::control::Control;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, Device, MSIX, Space, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::framing;
@@ -136,7 +136,7 @@ pub fn compare_parts(config: &Config, source: &Function, target: &Function) -> R
     expect_eq!(received.status, sent.status, "device status");
     expect_eq!(received.features, sent.features, "negotiated features");
     expect_eq!(received.mac, sent.mac, "hardware address");
-    let rings = |function: &harness::control::FunctionState| -> Vec<_> {
+    let rings = |function: &vvp_harness::control::FunctionState| -> Vec<_> {
         let queues = function.queues.iter();
         queues
             .map(|q| {

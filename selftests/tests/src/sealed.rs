@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::kmsg::Log;
-use harness::ktap::Suite;
-use harness::vfio::Access;
-use harness::{expect, expect_eq};
 use nix::errno::Errno;
+use vvp_harness::kmsg::Log;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::Access;
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::framing::{
@@ -402,7 +402,7 @@ fn parts_out_of_order(_: &Config, loading: &Loading) -> Result<()> {
 /// A stream that is refused when all of its data is loaded leaves nothing of it.
 fn a_reset_leaves_nothing(config: &Config, loading: &Loading) -> Result<()> {
     if !config.bench {
-        harness::skip!("only the bench can tell which parts a device has");
+        vvp_harness::skip!("only the bench can tell which parts a device has");
     }
     let name = config.bench_name(&config.vf2()?)?;
     let mut control = config.control()?;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use harness::failslab::Failslab;
-use harness::ktap::Suite;
-use harness::vfio::State;
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::failslab::Failslab;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::State;
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::Config;
 use crate::framing::{self, DATA, DRIVER_FEATURES, HEADER, OPTIONAL, PART_HEADER, record};

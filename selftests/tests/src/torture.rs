@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use harness::ktap::Suite;
-use harness::vfio::{Access, DataFd, Device, State};
-use harness::{expect_eq, note};
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, DataFd, Device, State};
+use vvp_harness::{expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::rig;

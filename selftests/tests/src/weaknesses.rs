@@ -12,11 +12,11 @@ use std::thread::scope;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use harness::control::{Action, Control};
-use harness::ktap::Suite;
-use harness::vfio::{Access, DataFd, Device, State};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::control::{Action, Control};
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::{Access, DataFd, Device, State};
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::framing::{DATA, HEADER, OPTIONAL, record};

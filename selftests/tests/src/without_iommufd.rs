@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use harness::ktap::Suite;
-use harness::vfio::Access;
-use harness::{expect, expect_eq, skip};
 use nix::errno::Errno;
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::Access;
+use vvp_harness::{expect, expect_eq, skip};
 
 use crate::config::{Config, Driver};
 use crate::rig;

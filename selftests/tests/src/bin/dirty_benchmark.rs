@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use harness::control::Control;
-use harness::net::PageWriter;
-use harness::pci::{Address, Function};
-use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
-use harness::{kmod, sriov};
+use vvp_harness::control::Control;
+use vvp_harness::net::PageWriter;
+use vvp_harness::pci::{Address, Function};
+use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
+use vvp_harness::{kmod, sriov};
 
 use report::{Point, Series, Subject as Measured};
 

@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use harness::kmsg::Log;
-use harness::{expect, expect_eq, kmod, skip};
+use vvp_harness::kmsg::Log;
+use vvp_harness::{expect, expect_eq, kmod, skip};
 
 use super::parameter::unload;
 use super::rig::{Backing, IOVA, Logged, pages};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::expect_eq;
-use harness::vfio::{DmaBuffer, PAGE, State};
+use vvp_harness::expect_eq;
+use vvp_harness::vfio::{DmaBuffer, PAGE, State};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, pages};

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use harness::vfio::{BAR0, Range};
-use harness::{expect_eq, skip};
 use nix::errno::Errno;
+use vvp_harness::vfio::{BAR0, Range};
+use vvp_harness::{expect_eq, skip};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random, pages};

@@ -2,9 +2,9 @@
 //! The page table is replaced or detached while logging.
 
 use anyhow::{Context, Result};
-use harness::expect_eq;
-use harness::vfio::Range;
 use nix::errno::Errno;
+use vvp_harness::expect_eq;
+use vvp_harness::vfio::Range;
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages};

@@ -2,9 +2,9 @@
 //! Requests that are refused, with what, and that nothing comes of them.
 
 use anyhow::{Context, Result};
-use harness::vfio::Range;
-use harness::{expect, expect_eq};
 use nix::errno::Errno;
+use vvp_harness::vfio::Range;
+use vvp_harness::{expect, expect_eq};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE};

@@ -2,8 +2,8 @@
 //! With the IOMMU's dirty bits: no page missing, and none too many.
 
 use anyhow::{Context, Result};
-use harness::vfio::{DmaBuffer, PAGE, State};
-use harness::{expect, expect_eq};
+use vvp_harness::vfio::{DmaBuffer, PAGE, State};
+use vvp_harness::{expect, expect_eq};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random, pages};

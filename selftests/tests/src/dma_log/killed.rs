@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use harness::vfio::{Mapping, PAGE};
-use harness::{expect, expect_eq, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
+use vvp_harness::vfio::{Mapping, PAGE};
+use vvp_harness::{expect, expect_eq, wait};
 
 use super::Test;
 use super::rig::{Backing, Logged};

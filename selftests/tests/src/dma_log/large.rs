@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use harness::vfio::{DmaBuffer, Range};
-use harness::{expect_eq, note, pci, skip};
+use vvp_harness::vfio::{DmaBuffer, Range};
+use vvp_harness::{expect_eq, note, pci, skip};
 
 use super::Test;
 use super::rig::{Backing, Logged, PAGE_SIZE, Pages, Random, pages};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness::ktap::Suite;
+use vvp_harness::ktap::Suite;
 
 use crate::config::Config;
 use rig::Backing;

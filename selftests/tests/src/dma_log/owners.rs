@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
-use harness::vfio::{Access, DmaBuffer, PAGE, Space};
-use harness::{expect, expect_eq};
+use vvp_harness::vfio::{Access, DmaBuffer, PAGE, Space};
+use vvp_harness::{expect, expect_eq};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random};

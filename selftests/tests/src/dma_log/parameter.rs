@@ -7,9 +7,9 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::{expect, expect_eq, kmod, skip};
 use nix::errno::Errno;
+use vvp_harness::ktap::Suite;
+use vvp_harness::{expect, expect_eq, kmod, skip};
 
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, pages};
 use super::{LIMIT, another_build};

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use harness::control::Control;
-use harness::net::PageWriter;
-use harness::pci::Function;
-use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Range, Space};
-use harness::{expect, expect_eq, skip};
+use vvp_harness::control::Control;
+use vvp_harness::net::PageWriter;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Range, Space};
+use vvp_harness::{expect, expect_eq, skip};
 
 use crate::config::{Config, Driver};
 use crate::dma_logging::DmaLogging;

@@ -3,9 +3,9 @@
 //! reported comes with the next report.
 
 use anyhow::Result;
-use harness::expect_eq;
-use harness::vfio::{Range, Unwritable};
 use nix::errno::Errno;
+use vvp_harness::expect_eq;
+use vvp_harness::vfio::{Range, Unwritable};
 
 use super::Test;
 use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, pages};

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::vfio::{DmaBuffer, Mapping, PAGE};
-use harness::{kmod, skip};
 use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use kvm_ring::{DirtyRing, EXIT_DIRTY_RING_FULL};
+use vvp_harness::vfio::{DmaBuffer, Mapping, PAGE};
+use vvp_harness::{kmod, skip};
 
 /// Entries of a ring: as few as KVM allows, so that it is often full.
 pub const ENTRIES: usize = 256;

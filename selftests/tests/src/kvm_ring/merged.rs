@@ -13,12 +13,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::net::PageWriter;
-use harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, Mapping, PAGE, Space};
-use harness::{expect, expect_eq, note, skip};
 use kvm_ioctls::VmFd;
 use kvm_ring::DirtyRing;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use vvp_harness::net::PageWriter;
+use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, Mapping, PAGE, Space};
+use vvp_harness::{expect, expect_eq, note, skip};
 
 use super::guest::{DATA, ENTRIES, Guest, Stopped, address};
 use crate::config::{Config, Driver};

@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use harness::vfio::{DmaBuffer, PAGE};
-use harness::{expect, expect_eq, note};
 use kvm_ring::DirtyRing;
+use vvp_harness::vfio::{DmaBuffer, PAGE};
+use vvp_harness::{expect, expect_eq, note};
 
 use super::guest::{DATA, ENTRIES, Guest, RESERVED, Stopped, vm};
 

@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use harness::control::{Action, Control};
-use harness::kmsg::Log;
-use harness::net::{Io, register};
-use harness::pci::Function;
-use harness::vfio::{Access, Device};
-use harness::{expect, expect_eq, note};
 use nix::errno::Errno;
+use vvp_harness::control::{Action, Control};
+use vvp_harness::kmsg::Log;
+use vvp_harness::net::{Io, register};
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, Device};
+use vvp_harness::{expect, expect_eq, note};
 
 use super::open;
 use super::talk::Talk;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::net::{Io, LegacyDriver, Peer, RX_VECTOR, Sequence, TX_VECTOR, register};
-use harness::pci::COMMAND;
-use harness::vfio::{Access, Device, DmaBuffer, Interrupts, MSIX, Space, State};
-use harness::{expect_eq, wait};
+use vvp_harness::net::{Io, LegacyDriver, Peer, RX_VECTOR, Sequence, TX_VECTOR, register};
+use vvp_harness::pci::COMMAND;
+use vvp_harness::vfio::{Access, Device, DmaBuffer, Interrupts, MSIX, Space, State};
+use vvp_harness::{expect_eq, wait};
 
 use crate::config::{Config, Driver};
 use crate::rig;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use harness::net::{Io, register};
-use harness::pci::{BAR0 as BAR0_REGISTER, COMMAND};
-use harness::vfio::{Access, CONFIG, Device, State};
-use harness::{expect, note};
 use nix::errno::Errno;
+use vvp_harness::net::{Io, register};
+use vvp_harness::pci::{BAR0 as BAR0_REGISTER, COMMAND};
+use vvp_harness::vfio::{Access, CONFIG, Device, State};
+use vvp_harness::{expect, note};
 
 use super::talk::Talk;
 use crate::config::{Config, Driver};

@@ -5,9 +5,9 @@
 use std::fs;
 
 use anyhow::Result;
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::{expect_eq, kmod, skip};
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::{expect_eq, kmod, skip};
 
 use super::LIMIT;
 use super::program::{directory, run, text};

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::control::Action;
-use harness::debugfs::VfioMigration;
-use harness::ktap::Suite;
-use harness::pci::Function;
-use harness::vfio::Access;
-use harness::{expect, expect_eq, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use vvp_harness::control::Action;
+use vvp_harness::debugfs::VfioMigration;
+use vvp_harness::ktap::Suite;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::Access;
+use vvp_harness::{expect, expect_eq, wait};
 
 use super::program::{Run, command, directory, run, text};
 use super::{LIMIT, state};

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness::ktap::Suite;
-use harness::vfio::Access;
-use harness::{expect, expect_eq};
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::Access;
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use program::{Run, run};

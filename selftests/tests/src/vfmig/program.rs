@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use harness::expect;
-use harness::ktap::{self, Skip};
+use vvp_harness::expect;
+use vvp_harness::ktap::{self, Skip};
 
 /// What the program did.
 pub struct Run {

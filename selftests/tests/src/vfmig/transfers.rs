@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use harness::ktap::Suite;
-use harness::vfio::Access::{self, Cdev, Group};
-use harness::{expect, expect_eq};
+use vvp_harness::ktap::Suite;
+use vvp_harness::vfio::Access::{self, Cdev, Group};
+use vvp_harness::{expect, expect_eq};
 
 use super::program::{directory, run, text};
 use super::{LIMIT, state};

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use harness::net::PageWriter;
-use harness::pci::Function;
-use harness::vfio::{Access, BAR0, CONFIG, Device, DmaBuffer, PAGE, Space};
-use harness::wait;
 use iommufd_dirty::{CdevIommufd, HwptDirtyTracking, TrackedHwpt};
 use iommufd_ioctls::IommuFd;
 use vfio_ioctls::{DmaLoggingRange, VfioContainer, VfioDevice, VfioIommufd, VfioOps};
+use vvp_harness::net::PageWriter;
+use vvp_harness::pci::Function;
+use vvp_harness::vfio::{Access, BAR0, CONFIG, Device, DmaBuffer, PAGE, Space};
+use vvp_harness::wait;
 
 use crate::dma_logging::DmaLogging;
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use harness::ktap::Suite;
-use harness::{expect, expect_eq, note};
+use vvp_harness::ktap::Suite;
+use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
 use client::{Vmm, Way};

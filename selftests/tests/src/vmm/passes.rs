@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use harness::expect_eq;
 use vfio_bindings::bindings::vfio;
 use vfio_ioctls::VfioDevice;
+use vvp_harness::expect_eq;
 
 use super::client::{BASE, PAGES, Vmm, Writer};
 use super::state::{PRE_COPY, RESUMING, RUNNING, STOP, STOP_COPY};
@@ -18,7 +18,7 @@ use super::state::{PRE_COPY, RESUMING, RUNNING, STOP, STOP_COPY};
 const PASSES: usize = 6;
 /// So few pages that the rest can be sent with the device stopped.
 const FEW: usize = 4;
-const PAGE_SIZE: u64 = harness::vfio::PAGE as u64;
+const PAGE_SIZE: u64 = vvp_harness::vfio::PAGE as u64;
 
 /// What happened.
 pub struct Done {

@@ -9,15 +9,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use harness::control::{Action, Control};
-use harness::ktap::Suite;
-use harness::{expect, expect_eq};
+use vvp_harness::control::{Action, Control};
+use vvp_harness::ktap::Suite;
+use vvp_harness::{expect, expect_eq};
 
 use super::client::{BASE, Vmm, Way};
 use super::state::{RESUMING, RUNNING, STOP, STOP_COPY};
 use crate::config::{Config, Driver};
 
-const PAGE: u64 = harness::vfio::PAGE as u64;
+const PAGE: u64 = vvp_harness::vfio::PAGE as u64;
 
 /// Admin commands that fail in the middle of a snapshot and of a restored guest.
 const PARTS_GET: u16 = 0x0f;

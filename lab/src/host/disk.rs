@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The load on a block function: a file system, made and afterwards examined by
+//! way of the physical function, which sees the same disk.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use vvp_harness::pci::Function;
+
+use super::bench;
+use super::guest::Guest;
+use super::patience::{GUEST_UP, RESUMED, say};
+use super::prepare::command;
+use super::report::{HostView, Work};
+use crate::control::Command;
+use crate::files::{Files, Way};
+
+/// A guest with a disk has one.
+const FUNCTION: usize = 0;
+/// Rounds of writing that show that the guest is at work.
+const RUNNING: u64 = 20;
+/// Rounds that the guest must do on the target.
+pub const CONTINUED: u64 = 20;
+/// How long the disk lets the guest wait for each request while it is migrated:
+/// longer than it takes from stopping processors to stopping the device, so that
+/// some are in flight then.
+const SLOW_MS: u64 = 20;
+/// How long comparing all files may take, or unmounting.
+const CHECKED: Duration = Duration::from_secs(60);
+/// Where the host mounts the file system.
+const MOUNT_POINT: &str = "/tmp/l2-disk";
+
+/// The disk, by way of the physical function.
+pub struct Disk {
+    path: String,
+}
+
+impl Disk {
+    pub fn prepare(pf: &Function) -> Result<Self> {
+        let path = format!("/dev/{}", pf.wait_disk()?);
+        command("mkfs.ext4", &["-q", "-F", &path])?;
+        Ok(Self { path })
+    }
+
+    pub fn wait_until_running(&self, guest: &mut Guest) -> Result<()> {
+        let deadline = Instant::now() + GUEST_UP;
+        let mut answer = guest.ask_within(FUNCTION, Command::Status, GUEST_UP)?;
+        while answer.disk.rounds < RUNNING {
+            if let Some(error) = &answer.disk.error {
+                anyhow::bail!("the guest cannot use its disk: {error}");
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the guest has written {} rounds only",
+                answer.disk.rounds
+            );
+            sleep(Duration::from_millis(200));
+            answer = guest.ask(FUNCTION, Command::Status)?;
+        }
+        Ok(())
+    }
+
+    pub fn mark(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
+        guest.ask(FUNCTION, Command::Mark)?;
+        work.disk.before = Some(guest.ask(FUNCTION, Command::Status)?.disk);
+        slow(SLOW_MS)
+    }
+
+    pub fn wait_until_continued(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
+        slow(0)?;
+        // How many rounds were done in between nobody knows: count from here.
+        let arrived = guest.ask(FUNCTION, Command::Status)?.disk;
+        let deadline = Instant::now() + RESUMED;
+        work.disk.arrived = Some(arrived.clone());
+        work.disk.drained = Some(drained()?);
+        loop {
+            let now = guest.ask(FUNCTION, Command::Status)?.disk;
+            let over = now.rounds >= arrived.rounds + CONTINUED || now.error.is_some();
+            work.disk.after = Some(now);
+            if over || Instant::now() > deadline {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Has the guest compare everything and leave the disk, and looks at it.
+    pub fn finish(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
+        say("comparing all files in the guest");
+        work.disk.end = Some(
+            guest
+                .ask_within(FUNCTION, Command::CheckDisk, CHECKED)?
+                .disk,
+        );
+        guest.ask_within(FUNCTION, Command::Unmount, CHECKED)?;
+        say("examining the file system by way of the physical function");
+        work.disk.on_host = Some(self.examine()?);
+        Ok(())
+    }
+
+    fn examine(&self) -> Result<HostView> {
+        let check = command("e2fsck", &["-f", "-n", &self.path]);
+        let problem = check.err().map(|error| format!("{error:#}"));
+        fs::create_dir_all(MOUNT_POINT).context("mount point")?;
+        let options = "ro,noload";
+        command(
+            "mount",
+            &["-t", "ext4", "-o", options, &self.path, MOUNT_POINT],
+        )?;
+        let survey = Files::in_directory(Path::new(MOUNT_POINT)).survey(Way::Direct);
+        command("umount", &[MOUNT_POINT])?;
+        let survey = survey.context("reading the guest's files")?;
+        Ok(HostView {
+            problem,
+            blocks: survey.rounds.len(),
+            digest: survey.digest(),
+            example: survey.rounds.iter().find_map(|round| round.clone().err()),
+        })
+    }
+}
+
+fn slow(delay_ms: u64) -> Result<()> {
+    bench::control()?.slow_disk(delay_ms)
+}
+
+/// Requests that stopping the source has found in flight.
+fn drained() -> Result<u64> {
+    let state = bench::control()?.state()?;
+    // The source is the first virtual function.
+    Ok(state.function("vf1")?.counters.drained_requests)
+}
