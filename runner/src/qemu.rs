@@ -88,7 +88,12 @@ impl Machine<'_> {
         add("-append", self.command_line());
         add(
             "-virtfs",
-            "local,path=/,mount_tag=root,security_model=none,multidevs=remap".to_string(),
+            "local,path=/,mount_tag=root,security_model=none,multidevs=remap,readonly=on"
+                .to_string(),
+        );
+        add(
+            "-virtfs",
+            format!("local,path={dir},mount_tag=run,security_model=none"),
         );
         if !self.bench.is_empty() {
             // A virtio device of a type that the driver does not bind by default.
@@ -116,7 +121,7 @@ impl Machine<'_> {
         });
         format!(
             "console=ttyS0 panic=-1 root=root rootfstype=9p \
-             rootflags=trans=virtio,version=9p2000.L,msize=262144 rw init={} \
+             rootflags=trans=virtio,version=9p2000.L,msize=262144 ro init={} \
              intremap=off iommu.strict=1 hugepagesz=1G hugepages=1 vvp_run={} vvp_timeout={}{modules}",
             paths::L1_INIT,
             self.dir.display(),
