@@ -141,10 +141,11 @@ make_root() {
 		series=$(choose_series "$tmp")
 		[ -n "$series" ] || die "no suite has a kernel series that was tried ($(grep -v '^#' "$TOP/scripts/kernel-series" | xargs)): VVP_KERNEL_SERIES tries one of $(offered "$tmp" | xargs)"
 	fi
+	# QEMU is the only package of which the newer one is wanted.
+	printf 'Package: qemu-* seabios ipxe-qemu\nPin: release n=%s\nPin-Priority: 990\n' $SUITE-backports \
+		>"$tmp/etc/apt/preferences.d/qemu"
 	in_root "$tmp" env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends install \
-		$(grep -v '^#' "$TOP/scripts/toolroot.packages") "linux-source-$series"
-	in_root "$tmp" env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends \
-		-t $SUITE-backports install qemu-system-x86
+		$(grep -v '^#' "$TOP/scripts/toolroot.packages") qemu-system-x86 "linux-source-$series"
 	in_root "$tmp" apt-get clean
 	in_root "$tmp" dpkg-query -W -f '${Version}\n' "linux-source-$series" >"$tmp/etc/virtio-vfio-pci-rs/kernel-version"
 	echo "$series" >"$tmp/etc/virtio-vfio-pci-rs/kernel-series"

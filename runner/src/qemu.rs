@@ -92,8 +92,13 @@ impl Machine<'_> {
                 .to_string(),
         );
         add(
-            "-virtfs",
-            format!("local,path={dir},mount_tag=run,security_model=none"),
+            "-fsdev",
+            format!("local,id=run,path={dir},security_model=none"),
+        );
+        // Far behind the devices whose places are counted.
+        add(
+            "-device",
+            "virtio-9p-pci,fsdev=run,mount_tag=run,addr=0x1c".to_string(),
         );
         if !self.bench.is_empty() {
             // A virtio device of a type that the driver does not bind by default.
