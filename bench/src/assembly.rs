@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use serde_json::Value;
+use vfio_bench_protocol::Request;
 
+use crate::control::Answer;
 use crate::function::{Function, PortRef};
 use crate::iommu::Unit;
 use crate::iommu::ivrs::Ivrs;
@@ -32,8 +33,11 @@ pub trait Devices: Send + Sync {
     /// Called whenever the number of VFs that exist changes.
     fn set_num_vfs(&self, count: u16);
 
+    /// What the control protocol shows of them.
+    fn state(&self) -> Answer;
+
     /// Answers a request of the control protocol that is about the devices.
-    fn control(&self, request: &Value) -> Option<Result<Value, String>>;
+    fn control(&self, request: Request) -> Answer;
 }
 
 impl Devices for Machine {
@@ -45,7 +49,11 @@ impl Devices for Machine {
         Machine::set_num_vfs(self, count);
     }
 
-    fn control(&self, request: &Value) -> Option<Result<Value, String>> {
+    fn state(&self) -> Answer {
+        Machine::control(self, Request::State {})
+    }
+
+    fn control(&self, request: Request) -> Answer {
         Machine::control(self, request)
     }
 }

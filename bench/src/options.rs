@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
+use vfio_bench_protocol::Choices;
 
 use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::virtio::blk::{self, disk};
-use crate::virtio::choices::Choices;
 use crate::virtio::machine;
 
 /// Longest socket path that the kernel takes, without the final zero.

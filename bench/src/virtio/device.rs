@@ -28,14 +28,14 @@
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
+use vfio_bench_protocol::{Choices, Counters};
 
 use super::bar::{self, Place};
 use super::bytes::copy_window;
 use super::chain::RingError;
-use super::choices::Choices;
 use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape, offset};
 use super::features;
-use super::kind::{Counters, Frame, Kind, Session};
+use super::kind::{Frame, Kind, Session};
 use super::page_writer::PageWriter;
 use super::parts::extra::{self, Ballast, ExtraParts};
 use super::parts::{self, PartWriter, Refusal};

@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
+use vfio_bench_protocol::{Choices, Request};
 
 use super::admin::Admin;
 use super::bar;
 use super::blk::disk::{self, Disk};
 use super::blk::{self, Blk, MAX_QUEUES};
-use super::choices::Choices;
 use super::control;
 use super::device::{Device, Traits};
 use super::features;
@@ -24,6 +24,7 @@ use super::net::{MAX_PAIRS, Net};
 use super::parts::extra::Impossible;
 use super::switch::SwitchPort;
 use super::world::World;
+use crate::control::Answer;
 use crate::function::{Function, Identity, PortRef, Reset};
 
 pub use super::parts::extra::Ballast;
@@ -238,12 +239,9 @@ impl Machine {
             .enter(|world| world.set_enabled_vfs(count.into()));
     }
 
-    /// Answers a request of the control protocol, if it is one for the devices.
-    pub fn control(
-        &self,
-        request: &serde_json::Value,
-    ) -> Option<Result<serde_json::Value, String>> {
-        self.shared.enter(|world| control::answer(world, request))
+    /// Answers a request of the control protocol that is about the devices.
+    pub fn control(&self, request: Request) -> Answer {
+        self.shared.enter(|world| control::control(world, request))
     }
 }
 

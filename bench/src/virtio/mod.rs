@@ -12,7 +12,6 @@
 //! - [`kind`]: what a device type has to supply, and the types, [`net`] and [`blk`];
 //! - [`admin`] and [`parts`]: the PF's administration virtqueue, device parts;
 //! - [`switch`] and [`host`]: Ethernet between the functions and the host;
-//! - [`choices`]: where a device does otherwise than by default;
 //! - [`control`]: the virtio side of the control protocol;
 //! - [`features`], [`bytes`]: feature bits, little-endian fields.
 //!
@@ -39,7 +38,6 @@ mod bar;
 pub mod blk;
 mod bytes;
 mod chain;
-pub mod choices;
 mod common;
 mod control;
 mod device;

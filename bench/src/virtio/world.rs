@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
+use vfio_bench_protocol::Choices;
 
 use super::admin::faults::Action;
 use super::admin::{Admin, COMMAND_HEADER, Command, REPLY_HEADER, Reach, Reply, opcode};
 use super::chain::Chain;
-use super::choices::Choices;
 use super::device::{Device, Request};
 use super::host::HostSocket;
 use super::kind::Frame;

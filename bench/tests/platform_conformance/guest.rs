@@ -429,7 +429,7 @@ impl Guest {
 
     /// What the control socket answers to `state`.
     pub fn state(&self) -> Value {
-        self.control.answer(br#"{"cmd":"state"}"#).expect("state")
+        Value::Object(self.control.answer(br#"{"cmd":"state"}"#).expect("state"))
     }
 
     /// The causes of a function's resets since the bench began.

@@ -8,6 +8,7 @@
 //! the driver never takes what was there before for something from the disk.
 
 use std::io;
+use vfio_bench_protocol::Counters;
 
 use tracing::{debug, warn};
 
@@ -16,7 +17,6 @@ use crate::iommu::DmaMemory;
 use crate::virtio::bytes::{u32_at, u64_at};
 use crate::virtio::chain::{Chain, RingError};
 use crate::virtio::features::{BLK_DISCARD, BLK_FLUSH, BLK_WRITE_ZEROES};
-use crate::virtio::kind::Counters;
 
 /// Ranges of one request to discard or write zeroes at most.
 pub const MAX_RANGES: u32 = 16;
