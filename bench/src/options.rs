@@ -5,11 +5,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 use vfio_bench_protocol::Choices;
 
 use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
+use crate::suitable;
 use crate::virtio::blk::{self, disk};
 use crate::virtio::machine;
 
@@ -23,7 +24,11 @@ const DISK_SIZE: u64 = 64 << 20;
 const LONGEST_SOCKET: &str = "/control.sock";
 
 /// Emulates a virtio-net or virtio-blk device with SR-IOV and an AMD-Vi IOMMU for QEMU over
-/// vfio-user. See Documentation/bench.rst.
+/// vfio-user.
+///
+/// QEMU 10.1 or later attaches it, with what is in DIR/qemu.args and with memory that is a shared
+/// memfd. "ready" is printed when all sockets listen. DIR/control.sock takes requests of the
+/// control protocol. See Documentation/bench.rst.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfio-bench", version)]
 pub struct Options {
@@ -125,6 +130,14 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub host_socket: Option<PathBuf>,
 
+    /// Check first that this QEMU can use the bench
+    #[arg(long, value_name = "PROGRAM")]
+    pub qemu: Option<PathBuf>,
+
+    /// Print the manual page, and do nothing else
+    #[arg(long)]
+    pub man: bool,
+
     /// Slot of the root port on QEMU's root bus
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
     pub pci_slot: u8,
@@ -151,6 +164,10 @@ pub enum Refusal {
 impl Options {
     /// Parses and checks the arguments, program name first.
     pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Refusal> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        if arguments.iter().skip(1).eq(["--man"]) {
+            return Err(man());
+        }
         let options = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Refusal::Information(error.to_string())
@@ -158,10 +175,16 @@ impl Options {
             _ => Refusal::Impossible(one_line(&error.to_string())),
         })?;
         options.check().map_err(Refusal::Impossible)?;
+        if let Some(program) = &options.qemu {
+            suitable::check(program).map_err(Refusal::Impossible)?;
+        }
         Ok(options)
     }
 
     fn check(&self) -> Result<(), String> {
+        if self.man {
+            return Err("--man: not with other arguments".into());
+        }
         if !self.dir.is_dir() {
             return Err(format!("--dir {}: not a directory", self.dir.display()));
         }
@@ -285,6 +308,15 @@ impl Options {
             queues: self.blk_queues.unwrap_or(1),
             medium,
         }
+    }
+}
+
+/// The manual page.
+fn man() -> Refusal {
+    let mut page = Vec::new();
+    match clap_mangen::Man::new(Options::command()).render(&mut page) {
+        Ok(()) => Refusal::Information(String::from_utf8_lossy(&page).into_owned()),
+        Err(error) => Refusal::Impossible(format!("--man: {error}")),
     }
 }
 

@@ -22,8 +22,8 @@ use vm_memory::{
 };
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::temp_dir::TempDir;
 use crate::wire::{control, dte, irq, opcode, pci, pte, region, register, sriov};
+use tempfile::TempDir;
 
 /// Size of the guest's memory, at address 0.
 pub const RAM: u64 = 16 << 20;
@@ -72,7 +72,7 @@ impl Guest {
 
     /// The same; the IOMMU has these features only.
     fn with_features(vfs: u16, bar: u8, features: u64) -> Self {
-        let dir = TempDir::new();
+        let dir = TempDir::new().expect("a fresh directory");
         let (sender, endings) = mpsc::channel();
         let devices = |ports| Ok(Scratch::new(ports, bar));
         let assembly = Assembly::new(vfs, features, devices, sender.clone()).expect("assembly");
