@@ -91,10 +91,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Puts together a PF with `vfs` VFs and an IOMMU with `features`. `devices` makes the models, given the
+    /// Puts together a PF with `vfs` VFs on `bus` and an IOMMU with `features`. `devices` makes the models, given the
     /// ports. `ending` is told if the guest cannot work with the bench.
     pub fn new<D: Devices + 'static>(
         vfs: u16,
+        bus: u8,
         features: u64,
         devices: impl FnOnce(Vec<PortRef>) -> Result<D, String>,
         ending: Sender<Ending>,
@@ -109,7 +110,7 @@ impl Assembly {
         let iommu = IommuFunction::new(unit.clone(), interrupts, Box::new(misplaced))?;
 
         let ports: Vec<Arc<FunctionPort>> = (0..=vfs)
-            .map(qemu::requester)
+            .map(|number| qemu::requester(bus, number))
             .map(|requester| Arc::new(FunctionPort::new(requester, ram.clone(), unit.clone())))
             .collect();
         let handed_out = ports.iter().map(|port| port.clone() as PortRef).collect();
@@ -144,6 +145,11 @@ impl Assembly {
         &self.unit
     }
 
+    /// The functions, PF first.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
     /// The device models.
     pub fn devices(&self) -> &Arc<dyn Devices> {
         &self.devices
@@ -158,14 +164,15 @@ pub fn function_name(number: usize) -> String {
     }
 }
 
-/// The IVRS table for a bench whose IOMMU offers `features`, as [`qemu::arguments`] sets it up.
-pub fn ivrs(features: u64) -> Vec<u8> {
+/// The IVRS table for a bench on `bus` whose IOMMU offers `features`, as [`qemu::arguments`]
+/// sets it up.
+pub fn ivrs(bus: u8, features: u64) -> Vec<u8> {
     let table = Ivrs {
         function: qemu::IOMMU_REQUESTER,
         capability: iommu_function::CAPABILITY,
         registers: iommu_function::REGISTERS,
         features,
-        requesters: (qemu::requester(0), qemu::requester(MAX_VFS)),
+        requesters: (qemu::requester(bus, 0), qemu::requester(bus, MAX_VFS)),
     };
     table.table()
 }

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use vfio_bench_protocol::client::PROGRAM;
 use vfio_bench_protocol::{Hello, MAX_REQUEST, Request, Version};
 
-use crate::assembly::{Devices, Ending};
+use crate::assembly::{Assembly, Devices, Ending, function_name};
 use crate::iommu::Unit;
+use crate::pci::endpoint::Endpoint;
 
 /// The fields of an answer, or why there is none.
 pub type Answer = Result<Map<String, Value>, String>;
@@ -36,18 +37,30 @@ pub fn answer(reply: &impl Serialize) -> Answer {
 #[derive(Clone)]
 pub struct Control {
     devices: Arc<dyn Devices>,
+    endpoints: Vec<Arc<Endpoint>>,
     unit: Arc<Unit>,
     ending: Sender<Ending>,
 }
 
 impl Control {
-    /// Requests act on these; `shutdown` is passed on to `ending`.
-    pub fn new(devices: Arc<dyn Devices>, unit: Arc<Unit>, ending: Sender<Ending>) -> Self {
+    /// Requests act on `bench`; `shutdown` is passed on to `ending`.
+    pub fn new(bench: &Assembly, ending: Sender<Ending>) -> Self {
         Self {
-            devices,
-            unit,
+            devices: bench.devices().clone(),
+            endpoints: bench.endpoints().to_vec(),
+            unit: bench.unit().clone(),
             ending,
         }
+    }
+
+    fn remove(&self, function: &str, gone: bool) -> Answer {
+        let names = (0..).map(function_name);
+        let mut named = names.zip(&self.endpoints);
+        let (_, endpoint) = named
+            .find(|(name, _)| name == function)
+            .ok_or_else(|| format!("no function {function:?}"))?;
+        endpoint.set_gone(gone);
+        done()
     }
 
     /// Listens at `path`, with a thread for each client.
@@ -130,6 +143,7 @@ impl Control {
                 let _ = self.ending.send(Ending::Shutdown);
                 done()
             }
+            Request::Remove { function, gone } => self.remove(&function, gone),
             Request::State {} => {
                 let mut state = self.devices.state()?;
                 let iommu = answer(&self.unit.state())?;

@@ -13,6 +13,7 @@ use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::suitable;
 use crate::virtio::blk::{self, disk};
 use crate::virtio::machine;
+use crate::virtio::variety::Variety;
 
 /// Longest socket path that the kernel takes, without the final zero.
 const MAX_SOCKET_PATH: usize = 107;
@@ -117,6 +118,13 @@ pub struct Options {
     /// Do not offer indirect descriptors
     #[arg(long)]
     pub no_indirect: bool,
+
+    #[command(flatten)]
+    pub variety: Variety,
+
+    /// Number of the bus that the functions are on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub bus: u8,
 
     /// Bytes of ballast in each function's device parts
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
@@ -231,6 +239,7 @@ impl Options {
                     ("--blk-queues", self.blk_queues.is_some()),
                     ("--disk-size", self.disk_size.is_some()),
                     ("--disk-image", self.disk_image.is_some()),
+                    ("--read-only", self.variety.read_only),
                 ],
             ),
             DeviceType::Blk => (
@@ -240,6 +249,10 @@ impl Options {
                     ("--transitional", self.transitional),
                     ("--no-mrg-rxbuf", self.no_mrg_rxbuf),
                     ("--no-mac-learning", self.no_mac_learning),
+                    ("--mtu", self.variety.mtu.is_some()),
+                    ("--guest-announce", self.variety.guest_announce),
+                    ("--checksum", self.variety.checksum),
+                    ("--receive-ahead", self.variety.receive_ahead),
                     ("--host-socket", self.host_socket.is_some()),
                 ],
             ),
@@ -280,6 +293,7 @@ impl Options {
             objects: self.objects,
             lenient_parts: self.lenient_parts,
             choices: self.choices(),
+            variety: self.variety.clone(),
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             indirect: !self.no_indirect,

@@ -300,6 +300,35 @@ impl Client {
         Ok(answer.pages)
     }
 
+    /// Connects a network function to its switch, or not.
+    pub fn link(&mut self, function: &str, up: bool) -> Result<()> {
+        let function = function.to_owned();
+        self.tell(&Request::Link { function, up })
+    }
+
+    /// Asks the driver of a network function to announce itself.
+    pub fn announce(&mut self, function: &str) -> Result<()> {
+        let function = function.to_owned();
+        self.tell(&Request::Announce { function })
+    }
+
+    /// Makes the disk in memory larger or smaller.
+    pub fn resize_disk(&mut self, bytes: u64) -> Result<()> {
+        self.tell(&Request::ResizeDisk { bytes })
+    }
+
+    /// Makes a function need a reset.
+    pub fn need_reset(&mut self, function: &str) -> Result<()> {
+        let function = function.to_owned();
+        self.tell(&Request::NeedReset { function })
+    }
+
+    /// Takes a function away, or puts it back.
+    pub fn remove(&mut self, function: &str, gone: bool) -> Result<()> {
+        let function = function.to_owned();
+        self.tell(&Request::Remove { function, gone })
+    }
+
     /// Ends the bench.
     pub fn shutdown(&mut self) -> Result<()> {
         self.tell(&Request::Shutdown {})

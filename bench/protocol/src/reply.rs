@@ -84,6 +84,8 @@ pub struct Counters {
     pub failed_requests: u64,
     /// Requests that were in flight when the device was stopped.
     pub drained_requests: u64,
+    /// Receive buffers that were given back unused when the device was stopped.
+    pub returned_buffers: u64,
     /// Bytes read from the disk.
     pub read_bytes: u64,
     /// Bytes written to the disk.

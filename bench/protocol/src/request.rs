@@ -69,6 +69,35 @@ pub enum Request {
         /// 0 ends it.
         delay_ms: u64,
     },
+    /// Whether a network function is connected to its switch.
+    Link {
+        /// Which function.
+        function: String,
+        /// If not, no frames come or go, and its driver is told.
+        up: bool,
+    },
+    /// Asks the driver of a network function to announce itself (`--guest-announce`).
+    Announce {
+        /// Which function.
+        function: String,
+    },
+    /// Makes the disk in memory larger or smaller, and tells the drivers.
+    ResizeDisk {
+        /// What it has from now on: whole sectors of 512.
+        bytes: u64,
+    },
+    /// A function comes to need a reset.
+    NeedReset {
+        /// Which function.
+        function: String,
+    },
+    /// Takes a function away without a word, or puts it back as if it were new.
+    Remove {
+        /// Which function.
+        function: String,
+        /// Whether it is away.
+        gone: bool,
+    },
     /// Ends the bench.
     Shutdown {},
 }
@@ -109,6 +138,9 @@ pub enum Action {
     },
     /// It is executed, and answered this many milliseconds later.
     DelayMs(u64),
+    /// It is executed this many milliseconds later, and then answered: until then the
+    /// function goes on as it was.
+    LateMs(u64),
     /// It is executed, and not answered before [`Request::Release`].
     Silence,
     /// The size that the metadata command reports; another result is cut or filled up to it.
@@ -126,6 +158,7 @@ pub enum Action {
 enum Wire {
     Status { status: u16, qualifier: u16 },
     Delay { delay_ms: u64 },
+    Late { late_ms: u64 },
     Silence { silence: bool },
     ResultSize { result_size: u32 },
     Withhold { written: u32 },
@@ -137,6 +170,7 @@ impl From<Action> for Wire {
         match action {
             Action::Status { status, qualifier } => Self::Status { status, qualifier },
             Action::DelayMs(delay_ms) => Self::Delay { delay_ms },
+            Action::LateMs(late_ms) => Self::Late { late_ms },
             Action::Silence => Self::Silence { silence: true },
             Action::ResultSize(result_size) => Self::ResultSize { result_size },
             Action::Withhold(written) => Self::Withhold { written },
@@ -152,6 +186,7 @@ impl TryFrom<Wire> for Action {
         Ok(match wire {
             Wire::Status { status, qualifier } => Self::Status { status, qualifier },
             Wire::Delay { delay_ms } => Self::DelayMs(delay_ms),
+            Wire::Late { late_ms } => Self::LateMs(late_ms),
             Wire::Silence { silence: true } => Self::Silence,
             Wire::Silence { silence: false } => return Err("silence is ended by \"release\""),
             Wire::ResultSize { result_size } => Self::ResultSize(result_size),

@@ -39,6 +39,30 @@ fn requests() {
         json!({"cmd": "ballast", "function": "vf1", "bytes": 1000, "part_size": 64}),
     );
     is_written(
+        Request::Link {
+            function: function(),
+            up: false,
+        },
+        json!({"cmd": "link", "function": "vf1", "up": false}),
+    );
+    is_written(
+        Request::ResizeDisk { bytes: 512 },
+        json!({"cmd": "resize-disk", "bytes": 512}),
+    );
+    is_written(
+        Request::NeedReset {
+            function: function(),
+        },
+        json!({"cmd": "need-reset", "function": "vf1"}),
+    );
+    is_written(
+        Request::Remove {
+            function: function(),
+            gone: true,
+        },
+        json!({"cmd": "remove", "function": "vf1", "gone": true}),
+    );
+    is_written(
         Request::PokeExtra {
             function: function(),
             position: 3,
@@ -59,6 +83,7 @@ fn actions() {
             json!({"status": 22, "qualifier": 3}),
         ),
         (Action::DelayMs(500), json!({"delay_ms": 500})),
+        (Action::LateMs(700), json!({"late_ms": 700})),
         (Action::Silence, json!({"silence": true})),
         (Action::ResultSize(5), json!({"result_size": 5})),
         (Action::Withhold(6), json!({"written": 6})),

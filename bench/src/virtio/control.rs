@@ -67,6 +67,22 @@ pub fn control(world: &mut World, request: Request) -> Answer {
             }
             possible(any, "no block devices here")
         }
+        Request::Link { function, up } => {
+            let linked = find(world, &function)?.set_link(up);
+            possible(linked, "no network function")
+        }
+        Request::Announce { function } => {
+            let asked = find(world, &function)?.announce();
+            possible(asked, "no driver that would announce itself")
+        }
+        Request::ResizeDisk { bytes } => {
+            world.resize_disk(bytes)?;
+            done()
+        }
+        Request::NeedReset { function } => {
+            let live = find(world, &function)?.need_reset();
+            possible(live, "no driver is at work")
+        }
         other => Err(format!("not for the devices: {other:?}")),
     }
 }
@@ -165,6 +181,7 @@ fn inject(world: &mut World, injection: Injection) -> Answer {
     let action = match injection.action {
         Wish::Status { status, qualifier } => Action::Fail(Status::new(status, qualifier)),
         Wish::DelayMs(ms) => Action::Delay(delay(ms)?),
+        Wish::LateMs(ms) => Action::Late(delay(ms)?),
         Wish::Silence => Action::Silence,
         Wish::ResultSize(size) => Action::ResultSize(size),
         Wish::Withhold(written) => Action::Withhold(written),

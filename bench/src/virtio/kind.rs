@@ -104,6 +104,21 @@ pub trait Kind: Send {
         Ok(())
     }
 
+    /// Whether buffers were taken that must be given back before the device stops.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Connects it to its switch, or not: whether that changed anything, if it has a link.
+    fn set_link(&mut self, _up: bool) -> Option<bool> {
+        None
+    }
+
+    /// Asks the driver to announce itself, if it has accepted that.
+    fn announce(&mut self, _features: u64) -> bool {
+        false
+    }
+
     /// Forgets the buffers that were taken: their rings are no more.
     fn abandon(&mut self) {}
 

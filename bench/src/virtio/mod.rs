@@ -13,6 +13,7 @@
 //! - [`admin`] and [`parts`]: the PF's administration virtqueue, device parts;
 //! - [`switch`] and [`host`]: Ethernet between the functions and the host;
 //! - [`control`]: the virtio side of the control protocol;
+//! - [`variety`]: what devices may have or lack;
 //! - [`features`], [`bytes`]: feature bits, little-endian fields.
 //!
 //! # Locks
@@ -49,4 +50,5 @@ mod page_writer;
 mod parts;
 mod queue;
 mod switch;
+pub mod variety;
 mod world;

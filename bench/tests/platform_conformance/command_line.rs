@@ -40,6 +40,9 @@ fn impossible_options_are_refused() {
         ("--queue-pairs", &["0", "9"]),
         ("--device", &["fridge"]),
         ("--pci-slot", &["0", "30"]),
+        ("--bus", &["0", "256"]),
+        ("--mtu", &["0", "67", "65536"]),
+        ("--differ", &["vf1", "vf1:queue-size=3"]),
         ("--extra-parts", &["-1", "268435457", "99999999999", "x"]),
         ("--extra-part-size", &["-1", "0", "1048577", "x"]),
     ] {
@@ -317,7 +320,7 @@ fn a_ready_bench_listens_and_says_how_to_reach_it() {
     assert_eq!(lines[lines.len() - 2..], ["-acpitable", &table]);
     assert_eq!(
         std::fs::read(ivrs).expect("ivrs.bin"),
-        vfio_bench::assembly::ivrs(FEATURES)
+        vfio_bench::assembly::ivrs(1, FEATURES)
     );
 
     shut_down(dir.path(), child);

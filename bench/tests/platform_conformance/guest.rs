@@ -75,9 +75,9 @@ impl Guest {
         let dir = TempDir::new().expect("a fresh directory");
         let (sender, endings) = mpsc::channel();
         let devices = |ports| Ok(Scratch::new(ports, bar));
-        let assembly = Assembly::new(vfs, features, devices, sender.clone()).expect("assembly");
+        let assembly = Assembly::new(vfs, 1, features, devices, sender.clone()).expect("assembly");
         assembly.listen(dir.path()).expect("sockets");
-        let control = Control::new(assembly.devices().clone(), assembly.unit().clone(), sender);
+        let control = Control::new(&assembly, sender);
         let connect =
             |name: &str| Client::new(&dir.path().join(format!("{name}.sock"))).expect("connection");
         let mut functions = vec![connect("pf")];
