@@ -9,21 +9,23 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
+use vfio_bench_protocol::{Choices, Request};
 
 use super::admin::Admin;
 use super::bar;
 use super::blk::disk::{self, Disk};
 use super::blk::{self, Blk, MAX_QUEUES};
-use super::choices::Choices;
 use super::control;
 use super::device::{Device, Traits};
 use super::features;
 use super::host::HostSocket;
 use super::kind::Kind;
-use super::net::{MAX_PAIRS, Net};
+use super::net::{MAX_PAIRS, Net, Offer};
 use super::parts::extra::Impossible;
 use super::switch::SwitchPort;
+use super::variety::{How, Variety};
 use super::world::World;
+use crate::control::Answer;
 use crate::function::{Function, Identity, PortRef, Reset};
 
 pub use super::parts::extra::Ballast;
@@ -66,6 +68,8 @@ pub struct Config {
     /// Whether the VFs can be used by legacy drivers, with the help of the PF's
     /// administration virtqueue.
     pub transitional: bool,
+    /// What else the functions have or lack.
+    pub variety: Variety,
     /// Whether network functions offer mergeable receive buffers.
     pub mrg_rxbuf: bool,
     /// Whether the functions offer indirect descriptors.
@@ -90,6 +94,7 @@ impl Default for Config {
             lenient_parts: false,
             choices: Choices::default(),
             transitional: false,
+            variety: Variety::default(),
             mrg_rxbuf: true,
             indirect: true,
             extra_parts: 0,
@@ -112,6 +117,8 @@ pub enum Error {
     Disk(#[from] disk::Error),
     #[error(transparent)]
     ExtraParts(#[from] Impossible),
+    #[error("no function {0:?}: there are pf and {1} VFs")]
+    Difference(String, usize),
     #[error("host socket {0}: {1}")]
     HostSocket(PathBuf, io::Error),
     #[error("cannot start a thread: {0}")]
@@ -184,21 +191,37 @@ impl Machine {
         };
         let kind = |index| -> Box<dyn Kind> {
             match &disk {
-                Some((disk, queues)) => Box::new(Blk::new(disk.clone(), *queues)),
+                Some((disk, queues)) => {
+                    Box::new(Blk::new(disk.clone(), *queues, config.variety.read_only))
+                }
                 None => Box::new(net(&config, index)),
             }
         };
         let devices = (0..)
             .zip(ports)
             .map(|(index, port)| device(&config, ballast, index, port, kind(index)))
-            .collect();
+            .collect::<Result<Vec<_>, _>>()?;
+        let functions = devices.len();
+        for difference in &config.variety.differences {
+            let known = devices
+                .iter()
+                .any(|device| device.name() == difference.function);
+            if !known {
+                return Err(Error::Difference(
+                    difference.function.clone(),
+                    functions - 1,
+                ));
+            }
+        }
+        let mut world = World::new(
+            devices,
+            host.clone(),
+            Admin::new(config.transitional, config.objects),
+            config.choices,
+        );
+        world.disk = disk.as_ref().map(|(disk, _)| disk.clone());
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(
-                devices,
-                host.clone(),
-                Admin::new(config.transitional, config.objects),
-                config.choices,
-            )),
+            world: Mutex::new(world),
             wake: Condvar::new(),
             ending: AtomicBool::new(false),
         });
@@ -238,12 +261,9 @@ impl Machine {
             .enter(|world| world.set_enabled_vfs(count.into()));
     }
 
-    /// Answers a request of the control protocol, if it is one for the devices.
-    pub fn control(
-        &self,
-        request: &serde_json::Value,
-    ) -> Option<Result<serde_json::Value, String>> {
-        self.shared.enter(|world| control::answer(world, request))
+    /// Answers a request of the control protocol that is about the devices.
+    pub fn control(&self, request: Request) -> Answer {
+        self.shared.enter(|world| control::control(world, request))
     }
 }
 
@@ -267,7 +287,18 @@ fn net(config: &Config, index: usize) -> Net {
     let [a, b, c, d, e] = MAC_PREFIX;
     // There are at most eight functions without ARI.
     let mac = [a, b, c, d, e, index as u8];
-    Net::new(mac, config.queue_pairs, config.mrg_rxbuf)
+    let variety = &config.variety;
+    Net::new(
+        mac,
+        Offer {
+            max_pairs: config.queue_pairs,
+            merge: config.mrg_rxbuf,
+            mtu: variety.mtu,
+            announce: variety.guest_announce,
+            checksum: variety.checksum,
+            receive_ahead: variety.receive_ahead,
+        },
+    )
 }
 
 fn device(
@@ -276,7 +307,7 @@ fn device(
     index: usize,
     port: PortRef,
     kind: Box<dyn Kind>,
-) -> Device {
+) -> Result<Device, Error> {
     let (name, owner) = match index {
         0 => ("pf".to_string(), features::SR_IOV),
         vf => (format!("vf{vf}"), 0),
@@ -287,23 +318,36 @@ fn device(
     } else {
         0
     };
-    let mut transport = features::TRANSPORT;
+    let mut transport = config.variety.transport(features::TRANSPORT);
     if !config.indirect {
         transport &= !features::RING_INDIRECT_DESC;
     }
     if transitional {
         transport |= features::ANY_LAYOUT;
     }
-    let traits = Traits {
+    let mut traits = Traits {
         features: transport | owner | admin,
         admin_queue_size: config.admin_queue_size,
         long_admin_chains: config.long_admin_chains,
         transitional,
+        largest_queue: u16::MAX,
+        vectors: None,
+        lacks: 0,
         ballast,
         lenient_parts: config.lenient_parts,
         choices: config.choices,
     };
-    Device::new(name, port, kind, traits)
+    for how in config.variety.of(&name) {
+        match how {
+            How::Lacks(features) => traits.lacks |= features,
+            How::QueueSize(size) => traits.largest_queue = size,
+            How::Vectors(count) => traits.vectors = Some(count),
+            How::ExtraParts(bytes) => {
+                traits.ballast = Ballast::new(bytes, config.extra_part_size)?;
+            }
+        }
+    }
+    Ok(Device::new(name, port, kind, traits))
 }
 
 /// The worker thread: what was left undone, and what is due.

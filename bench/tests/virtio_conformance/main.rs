@@ -27,4 +27,5 @@ mod rig;
 mod stop;
 mod switching;
 mod transport;
+mod varieties;
 mod wire;

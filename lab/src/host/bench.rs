@@ -18,5 +18,5 @@ pub fn state(vf: &Function) -> Result<FunctionState> {
 
 /// Has the IOMMU model set dirty bits, or not.
 pub fn set_dirty_bits(enabled: bool) -> Result<()> {
-    control()?.dirty_bits(enabled)
+    Ok(control()?.dirty_bits(enabled)?)
 }

@@ -123,7 +123,7 @@ impl Disk {
 }
 
 fn slow(delay_ms: u64) -> Result<()> {
-    bench::control()?.slow_disk(delay_ms)
+    Ok(bench::control()?.slow_disk(delay_ms)?)
 }
 
 /// Requests that stopping the source has found in flight.

@@ -93,7 +93,8 @@ impl Bench {
     /// Gives function `name` a context of this size.
     pub fn resize(&mut self, name: &str, size: Size) -> Result<()> {
         self.control
-            .ballast(name, size.ballast() as usize, size.part as usize)
+            .ballast(name, size.ballast() as usize, size.part as usize)?;
+        Ok(())
     }
 
     /// Gives all functions of `pairs` a context of this size, as after a reset.

@@ -409,7 +409,7 @@ impl Faults {
         for (_, part) in parts {
             self.begin_again()?;
             self.control
-                .inject(opcode, 1, 1, Action::Withhold(written as u64))?;
+                .inject(opcode, 1, 1, Action::Withhold(written as u32))?;
             match self.source.set_state(State::StopCopy) {
                 Ok(Some(fd)) => {
                     let mut stream = Vec::new();

@@ -158,9 +158,10 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
     let bench = || control.lock().map_err(|_| anyhow!("a thread panicked"));
     let (held, waited) = std::thread::scope(|scope| -> Result<_> {
         let (release, released) = mpsc::channel::<()>();
-        let watchdog = scope.spawn(move || {
+        let watchdog = scope.spawn(move || -> Result<bool> {
             let waited = released.recv_timeout(PATIENCE).is_err();
-            bench()?.release().map(|()| waited)
+            bench()?.release()?;
+            Ok(waited)
         });
         let asking = scope.spawn(|| fd.precopy());
         wait::until("the command", PATIENCE / 2, || {
