@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use vvp_lab::host::{
-    Common, DeviceType, Driver, Options, Report, Scenario, Tracking, Verdict, VirtualIommu, ktap,
-    render, run, verdicts,
+    Common, DeviceType, DirtyTracker, Driver, Options, Report, Scenario, Tracking, Verdict,
+    VirtualIommu, ktap, render, run, verdicts,
 };
 
 /// Live-migrates a guest that owns a virtio VF of the bench.
@@ -40,6 +40,9 @@ struct Arguments {
     virtual_iommu: Option<VirtualIommu>,
     #[command(flatten)]
     tracking: Tracking,
+    /// Fail unless QEMU learns from this one which pages the device writes.
+    #[arg(long, value_enum, value_name = "WHO")]
+    expect_tracker: DirtyTracker,
     #[command(flatten)]
     common: Common,
     /// Report as KTAP.
@@ -76,6 +79,7 @@ fn act(arguments: &Arguments) -> Result<bool> {
         legacy_guest: arguments.legacy_guest,
         virtual_iommu: arguments.virtual_iommu,
         tracking: arguments.tracking,
+        expect_tracker: arguments.expect_tracker,
     });
     let verdicts = verdicts(&report);
     if let Some(path) = &arguments.json {

@@ -25,6 +25,15 @@ pub fn continued(disk: &DiskFacts) -> Outcome {
     })
 }
 
+/// Stopping the source has found requests that it had to complete: else the migration has
+/// shown nothing of them.
+pub fn requests_drained(disk: &DiskFacts) -> Outcome {
+    let drained = *reached(&disk.drained)?;
+    ensure(drained > 0, || {
+        "no request was in flight when the source was stopped".to_string()
+    })
+}
+
 /// All that it has written is there, in its own cache and on its disk.
 pub fn files_intact(disk: &DiskFacts) -> Outcome {
     let end = reached(&disk.end)?;
@@ -84,6 +93,7 @@ mod tests {
             arrived: Some(stats(60)),
             after: Some(stats(90)),
             drained: Some(1),
+            drained_before: 0,
             end: Some(stats(95)),
             on_host: Some(HostView {
                 digest: 7,
@@ -101,7 +111,9 @@ mod tests {
     #[test]
     fn each_fault_fails_its_requirement() {
         type Fault = fn(&mut DiskFacts);
-        let faults: [(Fault, &str); 9] = [
+        let faults: [(Fault, &str); 11] = [
+            (|d| d.drained = None, "requests_in_flight_completed"),
+            (|d| d.drained = Some(0), "requests_in_flight_completed"),
             (|d| d.before = None, "guest_up"),
             (|d| d.before.as_mut().unwrap().rounds = 0, "guest_up"),
             (|d| d.after = d.arrived.clone(), "writer_continued"),
@@ -149,6 +161,7 @@ mod tests {
         let names = [
             "guest_up",
             "writer_continued",
+            "requests_in_flight_completed",
             "files_intact",
             "file_system_clean_on_host",
         ];

@@ -81,7 +81,6 @@ fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
             enable_migration: Migratable::Auto,
             downtime_limit: None,
             dma_logging: None,
-            expect_teller: None,
         },
         logs: common.logs.clone(),
         sockets: PathBuf::from("/tmp"),

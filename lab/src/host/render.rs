@@ -80,11 +80,11 @@ fn write_hop(to: &mut String, report: &Report, hop: &Hop) -> fmt::Result {
     if let Some(migration) = &hop.migration {
         write_migration(to, &title, migration)?;
     }
-    if let Some(teller) = hop.teller {
+    if let Some(tracker) = hop.dirty_tracker {
         line(
             to,
-            "device's dirty pages",
-            format!("told by {}", teller.name()),
+            "dirty pages",
+            format!("reported by: {}", tracker.name()),
         )?;
     }
     for (index, work) in hop.work.iter().enumerate() {

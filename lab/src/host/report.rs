@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::prepare::DeviceType;
 use super::qmp::Event;
-use super::tracking::Teller;
+use super::tracking::DirtyTracker;
 use super::virtual_iommu::VirtualIommu;
 use crate::stats::{DiskStats, PageStats, TrafficStats};
 
@@ -85,8 +85,8 @@ pub struct Hop {
     pub source: String,
     pub target: String,
     pub migration: Option<Migration>,
-    /// Who told QEMU of pages that the device wrote.
-    pub teller: Option<Teller>,
+    /// Who reported to QEMU which pages the device wrote.
+    pub dirty_tracker: Option<DirtyTracker>,
     /// The guest has used its IOMMU, if it has one, as it was told.
     pub virtual_iommu_used: Option<bool>,
     /// The source QEMU was paused, has ended when told to, and with success.
@@ -131,8 +131,8 @@ pub struct Setting {
     pub legacy_guest: bool,
     /// What the guest does with an IOMMU of its own, if it has one.
     pub virtual_iommu: Option<VirtualIommu>,
-    /// Who is to tell QEMU of pages that the device wrote, if that matters.
-    pub expected_teller: Option<Teller>,
+    /// Who is to report to QEMU which pages the device wrote.
+    pub expected_tracker: Option<DirtyTracker>,
 }
 
 impl Setting {
@@ -152,8 +152,10 @@ pub struct DiskFacts {
     pub arrived: Option<DiskStats>,
     /// After it had run there for a while.
     pub after: Option<DiskStats>,
-    /// Requests that stopping the source has found in flight, by the bench.
+    /// Requests that stopping the device has found in flight since then, by the bench.
     pub drained: Option<u64>,
+    /// The bench's count of such requests right before the migration.
+    pub drained_before: u64,
     /// With all blocks compared.
     pub end: Option<DiskStats>,
     pub on_host: Option<HostView>,

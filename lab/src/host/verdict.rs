@@ -63,7 +63,8 @@ impl List<'_> {
         };
         self.add(&prefix, "migration_completed", completed(hop));
         self.add(&prefix, "source_gone", source_gone(hop));
-        self.add(&prefix, "dirty_pages_told", dirty_pages_told(setting, hop));
+        let tracker = tracker_as_expected(setting, hop);
+        self.add(&prefix, "dirty_tracker_as_expected", tracker);
         self.add(&prefix, "device_state_transferred", device_state(hop));
         if setting.legacy_guest {
             self.add(&prefix, "guest_driver_is_legacy", legacy(hop));
@@ -99,6 +100,8 @@ impl List<'_> {
             DeviceType::Blk => {
                 let disk = &work.disk;
                 self.add(prefix, "writer_continued", went_on);
+                let drained = disk_verdict::requests_drained(disk);
+                self.add(prefix, "requests_in_flight_completed", drained);
                 if last {
                     let intact = disk_verdict::files_intact(disk);
                     self.add(prefix, "files_intact", intact);
@@ -204,14 +207,12 @@ fn device_state(hop: &Hop) -> Outcome {
     })
 }
 
-fn dirty_pages_told(setting: &Setting, hop: &Hop) -> Outcome {
-    let teller = *reached(&hop.teller)?;
-    match setting.expected_teller {
-        Some(expected) if expected != teller => {
-            Err(format!("QEMU asked {}, not {}", teller.name(), expected.name()).into())
-        }
-        _ => Ok(()),
-    }
+fn tracker_as_expected(setting: &Setting, hop: &Hop) -> Outcome {
+    let expected = *reached(&setting.expected_tracker)?;
+    let tracker = *reached(&hop.dirty_tracker)?;
+    ensure(tracker == expected, || {
+        format!("QEMU asked {}, not {}", tracker.name(), expected.name())
+    })
 }
 
 fn guest_log(report: &Report) -> Outcome {
@@ -260,7 +261,7 @@ pub fn ktap(fixture: &str, verdicts: &[Verdict], notes: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::host::Teller;
+    use crate::host::DirtyTracker;
     use crate::host::VirtualIommu;
     use crate::host::report::{Check, Migration, Traffic};
     use crate::stats::PageStats;
@@ -316,15 +317,17 @@ pub(super) mod tests {
                 ..Migration::default()
             }),
             source_gone: Some(true),
-            teller: Some(Teller::Device),
+            dirty_tracker: Some(DirtyTracker::Device),
             work: vec![work],
             ..Hop::default()
         };
-        Report {
+        let mut report = Report {
             hops: vec![hop],
             finished: true,
             ..Report::default()
-        }
+        };
+        report.setting.expected_tracker = Some(DirtyTracker::Device);
+        report
     }
 
     #[test]
@@ -335,7 +338,7 @@ pub(super) mod tests {
     #[test]
     fn each_fault_fails_its_requirement() {
         type Fault = fn(&mut Report);
-        let faults: [(Fault, &str); 11] = [
+        let faults: [(Fault, &str); 13] = [
             (|r| work(r).before = None, "guest_up"),
             (
                 |r| hop(r).migration.as_mut().unwrap().status = "failed".into(),
@@ -347,8 +350,16 @@ pub(super) mod tests {
             ),
             (|r| hop(r).source_gone = Some(false), "source_gone"),
             (
-                |r| r.setting.expected_teller = Some(Teller::Iommu),
-                "dirty_pages_told",
+                |r| r.setting.expected_tracker = Some(DirtyTracker::Iommu),
+                "dirty_tracker_as_expected",
+            ),
+            (
+                |r| r.setting.expected_tracker = None,
+                "dirty_tracker_as_expected",
+            ),
+            (
+                |r| hop(r).dirty_tracker = Some(DirtyTracker::Nobody),
+                "dirty_tracker_as_expected",
             ),
             (
                 |r| hop(r).migration.as_mut().unwrap().device_bytes = Some(0),

@@ -9,7 +9,7 @@ use crate::control::Command;
 use crate::host::bench;
 use crate::host::guest::Guest;
 use crate::host::patience::{RESUMED, say};
-use crate::host::tracking::teller;
+use crate::host::tracking::dirty_tracker;
 use crate::host::transfer::{self, Transfer};
 
 impl Plot<'_> {
@@ -61,11 +61,12 @@ impl Plot<'_> {
             transfer::wait_until_ended(&mut source.vm).with_context(|| source.vm.last_words())?;
         let facts = &mut self.report.hops[hop];
         let output = source.vm.output();
-        facts.teller = Some(teller(&output));
+        facts.dirty_tracker = Some(dirty_tracker(&output)?);
         facts.virtual_iommu_used = self
             .options
             .virtual_iommu
-            .map(|iommu| iommu.is_used(&output));
+            .map(|iommu| iommu.is_used(&output))
+            .transpose()?;
         if migration.completed() {
             facts.migration = Some(migration);
             return Ok(start_us);

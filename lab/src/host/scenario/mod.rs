@@ -24,7 +24,7 @@ use super::bench;
 use super::common::Common;
 use super::prepare::{DeviceType, Driver};
 use super::report::{Check, Hop, Report, Work};
-use super::tracking::Tracking;
+use super::tracking::{DirtyTracker, Tracking};
 use super::virtual_iommu::VirtualIommu;
 
 /// The scenarios.
@@ -121,6 +121,8 @@ pub struct Options {
     pub virtual_iommu: Option<VirtualIommu>,
     /// How QEMU reaches the device and learns of dirty pages.
     pub tracking: Tracking,
+    /// Who is to report the device's dirty pages to QEMU.
+    pub expect_tracker: DirtyTracker,
 }
 
 impl Options {
@@ -198,7 +200,7 @@ fn blank(options: &Options, script: &Script) -> Report {
     setting.legacy_guest = options.legacy_guest;
     setting.virtual_iommu = options.virtual_iommu;
     setting.fixture = options.fixture();
-    setting.expected_teller = options.tracking.expect_teller;
+    setting.expected_tracker = Some(options.expect_tracker);
     report
 }
 
@@ -232,8 +234,8 @@ mod tests {
                 enable_migration: Migratable::On,
                 downtime_limit: None,
                 dma_logging: None,
-                expect_teller: None,
             },
+            expect_tracker: DirtyTracker::Iommu,
         }
     }
 

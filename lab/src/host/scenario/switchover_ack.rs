@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::Script;
 use super::plot::{Plot, Side};
 use crate::host::report::Outcome;
+use crate::host::trace;
 use crate::host::transfer::Transfer;
 use crate::host::verdict::ensure;
 
@@ -37,7 +38,7 @@ fn play(plot: &mut Plot) -> Result<()> {
 
 /// Whether the source, by what it logged, was told to go on.
 fn acknowledged(log: &str) -> Outcome {
-    ensure(log.contains(EVENT), || {
+    ensure(trace::has_event(log, EVENT), || {
         "the source was never told that it may stop the guest".to_string()
     })
 }
@@ -50,6 +51,11 @@ mod tests {
     fn the_event_counts() {
         let line = format!("12@3.4:{EVENT} switchover_ack_pending_num 0\n");
         assert_eq!(acknowledged(&line), Ok(()));
-        assert!(acknowledged("12@3.4:something_else\n").is_err());
+        for other in [
+            "12@3.4:something_else".to_string(),
+            format!("trace event '{EVENT}' does not exist"),
+        ] {
+            assert!(acknowledged(&other).is_err());
+        }
     }
 }
