@@ -15,6 +15,7 @@ use super::guest::Guest;
 use super::patience::{GUEST_UP, RESUMED, say};
 use super::prepare::command;
 use super::report::{HostView, Work};
+use super::whereabouts;
 use crate::control::Command;
 use crate::files::{Files, Way};
 
@@ -39,7 +40,10 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Makes a file system on the disk of `pf`, which must be the bench's: whatever was
+    /// there is gone.
     pub fn prepare(pf: &Function) -> Result<Self> {
+        whereabouts::ensure_bench(pf)?;
         let path = format!("/dev/{}", pf.wait_disk()?);
         command("mkfs.ext4", &["-q", "-F", &path])?;
         Ok(Self { path })

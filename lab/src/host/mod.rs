@@ -28,6 +28,7 @@ mod transfer;
 mod verdict;
 mod virtual_iommu;
 mod vm;
+mod whereabouts;
 
 pub use common::Common;
 pub use plain_verdict::verdicts as plain_verdicts;

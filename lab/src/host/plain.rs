@@ -22,6 +22,7 @@ use super::patience::say;
 use super::report::Traffic;
 use super::tracking::{Container, Migratable, Tracking};
 use super::vm::{Image, Vm};
+use super::whereabouts;
 use crate::control::{Command, PLAIN};
 
 /// Messages that must arrive at each end.
@@ -60,6 +61,7 @@ pub fn run(common: &Common) -> Facts {
 }
 
 fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
+    whereabouts::ensure_l1()?;
     say("preparing modules, virtual functions and the guest's peer");
     let (pf, vf) = prepare(&common.pf)?;
     facts.features = Some(open(&vf)?.migration_features()?);

@@ -11,6 +11,7 @@ use vvp_harness::{kmod, sriov};
 use vvp_run::console;
 
 use super::tracking::{Container, Tracking};
+use super::whereabouts;
 use crate::wire;
 
 /// The driver that the virtual functions are bound to.
@@ -51,8 +52,11 @@ pub struct Host {
     pub vfs: Vec<Function>,
 }
 
-/// Loads modules, creates `count` virtual functions and binds them.
+/// Loads modules, creates `count` virtual functions and binds them: on the bench, and
+/// nowhere else.
 pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) -> Result<Host> {
+    let pf = Function::open(pf)?;
+    whereabouts::ensure_bench(&pf)?;
     match tracking.container {
         Container::Iommufd => kmod::load_vfio_stack(true)?,
         Container::Type1 => kmod::load_container_stack(true)?,
@@ -60,7 +64,6 @@ pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) 
     kmod::load("kvm", "")?;
     kmod::load("kvm_amd", "")?;
     kmod::load(driver.name(), &tracking.module_parameters())?;
-    let pf = Function::open(pf)?;
     let count = u32::try_from(count).context("number of virtual functions")?;
     let vfs = sriov::bring_up_bench(&pf, count)?;
     for vf in &vfs {
