@@ -253,7 +253,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::Migration => l2(setup, &["--expect-tracker", "iommu"], &[], progress),
         Stage::LegacyGuest => l2(
             setup,
-            &["--legacy-guest", "--expect-tracker", "iommu"],
+            &["--scenario", "legacy-guest", "--expect-tracker", "iommu"],
             &["--transitional"],
             progress,
         ),
@@ -340,7 +340,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::L2Blk => l2(
             setup,
-            &["--device", "blk", "--expect-tracker", "iommu"],
+            &["--scenario", "block", "--expect-tracker", "iommu"],
             &["--device", "blk", "--blk-queues", "4"],
             progress,
         ),
@@ -349,22 +349,26 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         }),
         Stage::NegativeControl => l2(
             setup,
-            &["--negative-control", "--expect-tracker", "iommu"],
+            &[
+                "--scenario",
+                "negative-control",
+                "--expect-tracker",
+                "iommu",
+            ],
             &[],
             progress,
         ),
         Stage::VirtualIommu => l2(
             setup,
-            &["--virtual-iommu", "identity", "--expect-tracker", "iommu"],
+            &["--scenario", "virtual-iommu", "--expect-tracker", "iommu"],
             &[],
             progress,
         ),
         Stage::VirtualIommuControl => l2(
             setup,
             &[
-                "--virtual-iommu",
-                "identity",
-                "--negative-control",
+                "--scenario",
+                "virtual-iommu-control",
                 "--expect-tracker",
                 "iommu",
             ],
@@ -389,6 +393,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::TwoFunctions => scenario(setup, "two-functions", progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
+        Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
     }
 }
 

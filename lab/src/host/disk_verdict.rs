@@ -2,8 +2,8 @@
 //! What must be true of a migration of a guest that works on a disk.
 
 use super::disk::CONTINUED;
-use super::report::{DiskFacts, Outcome};
-use super::verdict::{ensure, reached};
+use super::outcome::{Outcome, ensure, reached};
+use super::report::DiskFacts;
 use crate::files::{BLOCKS, FILES};
 use crate::stats::DiskStats;
 
@@ -145,7 +145,7 @@ mod tests {
         let mut report = good();
         report.hops.insert(0, report.hops[0].clone());
         let first = &mut report.hops[0];
-        first.name = "there";
+        first.name = "there".into();
         first.work[0].disk.end = None;
         first.work[0].disk.on_host = None;
         assert_eq!(failed(&report), [""; 0]);

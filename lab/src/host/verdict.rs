@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of a migration, judged from the facts alone.
 
+use vvp_harness::ktap::Finished;
+
+use super::outcome::{Outcome, Problem, ensure, reached};
 use super::prepare::DeviceType;
-use super::report::{Hop, Outcome, Problem, Report, Setting, Work};
+use super::report::{Hop, Report, Setting, Work};
 use super::{disk_verdict, page_verdict, traffic_verdict};
 
 /// One requirement and whether it was met.
@@ -27,7 +30,7 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
         list.add_hop(&report.setting, hop, last);
     }
     for check in &report.checks {
-        list.add("", check.name, check.outcome.clone());
+        list.add("", &check.name, check.outcome.clone());
     }
     if !report.setting.dirty_bits_off {
         list.add("", "guest_kernel_log_clean", guest_log(report));
@@ -57,7 +60,7 @@ impl List<'_> {
 
     /// What is required of a migration; the last one ends what the guest does.
     fn add_hop(&mut self, setting: &Setting, hop: &Hop, last: bool) {
-        let prefix = match hop.name {
+        let prefix = match hop.name.as_str() {
             "" => String::new(),
             name => format!("{name}."),
         };
@@ -120,20 +123,6 @@ impl List<'_> {
         );
         let rewritten = page_verdict::rewritten(work);
         self.add(prefix, "target_device_writes_pages", rewritten);
-    }
-}
-
-/// The fact, if there is one.
-pub fn reached<T>(fact: &Option<T>) -> Result<&T, Problem> {
-    fact.as_ref().ok_or(Problem::NotReached)
-}
-
-/// `problem` unless `condition`.
-pub fn ensure(condition: bool, problem: impl FnOnce() -> String) -> Outcome {
-    if condition {
-        Ok(())
-    } else {
-        Err(problem().into())
     }
 }
 
@@ -242,28 +231,23 @@ pub fn judge<'a>(
     list.verdicts
 }
 
-/// Verdicts as KTAP, behind `notes` as diagnostics.
-pub fn ktap(fixture: &str, verdicts: &[Verdict], notes: &str) -> String {
-    let mut text = format!("KTAP version 1\n1..{}\n", verdicts.len());
-    for line in notes.lines() {
-        text += &format!("# {line}\n");
+impl Verdict {
+    /// The verdict for the harness's report of fixture `fixture`.
+    pub fn finished(&self, fixture: &str) -> Finished {
+        Finished {
+            title: format!("{fixture}.{}", self.name),
+            problem: self.problem.clone(),
+        }
     }
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let title = format!("{} {fixture}.{}", index + 1, verdict.name);
-        text += &match &verdict.problem {
-            None => format!("ok {title}\n"),
-            Some(problem) => format!("not ok {title} # {}\n", problem.replace('\n', " ")),
-        };
-    }
-    text
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::host::DirtyTracker;
-    use crate::host::VirtualIommu;
-    use crate::host::report::{Check, Migration, Traffic};
+    use crate::host::migration::Migration;
+    use crate::host::report::{Check, Traffic};
+    use crate::host::virtual_iommu::VirtualIommu;
     use crate::stats::PageStats;
 
     /// Names of the requirements that a report does not meet.
@@ -476,7 +460,7 @@ pub(super) mod tests {
         let report = Report {
             error: Some("QEMU ended".into()),
             hops: vec![hop],
-            checks: vec![Check::new("odd")],
+            checks: vec![Check::new("odd".into())],
             ..Report::default()
         };
         let verdicts = verdicts(&report);
@@ -489,9 +473,9 @@ pub(super) mod tests {
     #[test]
     fn names_tell_migrations_and_functions_apart() {
         let mut report = good();
-        report.hops[0].name = "there";
+        report.hops[0].name = "there".into();
         let mut back = report.hops[0].clone();
-        back.name = "back";
+        back.name = "back".into();
         back.work.push(back.work[0].clone());
         back.work[1].pages = None;
         report.hops.push(back);
@@ -514,7 +498,7 @@ pub(super) mod tests {
     fn only_the_last_arrival_ends_the_stream() {
         let mut report = good();
         report.hops.insert(0, report.hops[0].clone());
-        report.hops[0].name = "there";
+        report.hops[0].name = "there".into();
         report.hops[0].work[0].end = None;
         assert_eq!(failed(&report), [""; 0]);
         let after = report.hops[0].work[0].after.as_mut().unwrap();
@@ -534,7 +518,7 @@ pub(super) mod tests {
     #[test]
     fn checks_of_the_scenario_count() {
         let mut report = good();
-        report.checks.push(Check::new("odd"));
+        report.checks.push(Check::new("odd".into()));
         assert_eq!(failed(&report), ["odd"]);
         report.conclude("odd", ensure(false, || "even".to_string()));
         assert_eq!(

@@ -2,13 +2,12 @@
 //! An IOMMU of the guest's own.
 
 use anyhow::Result;
-use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trace;
 
 /// What the guest does with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VirtualIommu {
     /// Devices have all of memory, each byte at its own address.
@@ -60,7 +59,7 @@ mod tests {
         let neither = "1@2.5:vtd_dmar_enable enable 0\n";
         assert!(VirtualIommu::Identity.is_used(enabled).unwrap());
         assert!(VirtualIommu::Translating.is_used(mapped).unwrap());
-        for kind in VirtualIommu::value_variants() {
+        for kind in [VirtualIommu::Identity, VirtualIommu::Translating] {
             assert!(!kind.is_used(neither).unwrap());
         }
         assert!(!VirtualIommu::Translating.is_used(enabled).unwrap());
