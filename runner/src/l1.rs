@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::bench::{self, Bench};
-use crate::child::{POLL, Supervised};
 use crate::console;
 use crate::follow::Follow;
 use crate::interrupt;
@@ -19,6 +18,7 @@ use crate::paths;
 use crate::qemu::Machine;
 use crate::rundir::RunDir;
 use crate::shell;
+use supervise::{POLL, Supervised};
 
 /// How long L1 may take to reach its init. The debug kernel needs 20 s on an
 /// idle machine.

@@ -80,6 +80,8 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A migration that the device fails, and a second try.
+    FaultAndRetry,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -146,6 +148,7 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::FaultAndRetry
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

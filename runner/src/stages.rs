@@ -250,8 +250,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(5),
             progress,
         ),
-        Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
-        Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
+        Stage::Migration => l2(setup, &["--expect-tracker", "iommu"], &[], progress),
+        Stage::LegacyGuest => l2(
+            setup,
+            &["--scenario", "legacy-guest", "--expect-tracker", "iommu"],
+            &["--transitional"],
+            progress,
+        ),
         Stage::Type1 => l2(
             setup,
             &[
@@ -262,7 +267,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 // All memory is sent with the guest stopped.
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &[],
@@ -270,7 +275,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::DmaLogging => l2(
             setup,
-            &["--dma-logging", "iommu", "--expect-teller", "device"],
+            &["--dma-logging", "iommu", "--expect-tracker", "device"],
             &[],
             progress,
         ),
@@ -281,7 +286,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "auto",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &["--no-dirty-tracking"],
@@ -298,7 +303,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "on",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "nobody",
             ],
             &[],
@@ -320,7 +325,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                     // All memory is sent with the guest stopped.
                     "--downtime-limit",
                     "8000",
-                    "--expect-teller",
+                    "--expect-tracker",
                     "nobody",
                 ],
                 &[],
@@ -329,29 +334,44 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         }
         Stage::L2Wide => l2(
             setup,
-            &["--called", "l2_wide", "--expect-teller", "iommu"],
+            &["--called", "l2_wide", "--expect-tracker", "iommu"],
             &WIDE_DEVICE,
             progress,
         ),
         Stage::L2Blk => l2(
             setup,
-            &["--device", "blk", "--expect-teller", "iommu"],
+            &["--scenario", "block", "--expect-tracker", "iommu"],
             &["--device", "blk", "--blk-queues", "4"],
             progress,
         ),
         Stage::Plain => nested::run("l2-plain", || {
             in_l1_without_bench(setup, &["l2-plain"], &PLAIN_DEVICES, minutes(5), progress)
         }),
-        Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
+        Stage::NegativeControl => l2(
+            setup,
+            &[
+                "--scenario",
+                "negative-control",
+                "--expect-tracker",
+                "iommu",
+            ],
+            &[],
+            progress,
+        ),
         Stage::VirtualIommu => l2(
             setup,
-            &["--virtual-iommu", "identity", "--expect-teller", "iommu"],
+            &["--scenario", "virtual-iommu", "--expect-tracker", "iommu"],
             &[],
             progress,
         ),
         Stage::VirtualIommuControl => l2(
             setup,
-            &["--virtual-iommu", "identity", "--negative-control"],
+            &[
+                "--scenario",
+                "virtual-iommu-control",
+                "--expect-tracker",
+                "iommu",
+            ],
             &[],
             progress,
         ),
@@ -373,12 +393,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::TwoFunctions => scenario(setup, "two-functions", progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
+        Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
     }
 }
 
 /// What else can happen to a guest on its way.
 fn scenario(setup: &Setup, name: &str, progress: &mut Progress) -> Result<Counts> {
-    let arguments = ["--scenario", name, "--expect-teller", "iommu"];
+    let arguments = ["--scenario", name, "--expect-tracker", "iommu"];
     l2(setup, &arguments, &[], progress)
 }
 

@@ -96,6 +96,32 @@ pub fn diagnose(text: &str) {
     }
 }
 
+/// A test that was carried out before it is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub title: String,
+    /// Why it failed, if it did.
+    pub problem: Option<String>,
+}
+
+/// Finished tests as KTAP, behind `notes` as diagnostics.
+pub fn report_finished(notes: &str, tests: impl IntoIterator<Item = Finished>) -> String {
+    let mut lines = String::new();
+    let mut count = 0;
+    for test in tests {
+        count += 1;
+        lines += &match &test.problem {
+            None => format!("ok {count} {}\n", test.title),
+            Some(problem) => {
+                let problem = problem.replace('\n', " ");
+                format!("not ok {count} {} # {problem}\n", test.title)
+            }
+        };
+    }
+    let notes: String = notes.lines().map(|line| format!("# {line}\n")).collect();
+    format!("KTAP version 1\n1..{count}\n{notes}{lines}")
+}
+
 /// One test.
 pub struct Test {
     fixture: &'static str,

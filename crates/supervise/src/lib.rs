@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Child processes that cannot outlive us: ended on drop, and by the kernel if
-//! we die first.
+//! we die first. And what their logs say last.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -97,6 +97,16 @@ impl Drop for Supervised {
     }
 }
 
+/// The last `count` lines of a log that say something.
+pub fn tail(log: &str, count: usize) -> Vec<&str> {
+    let lines: Vec<&str> = log
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(count)..].to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +136,11 @@ mod tests {
     fn missing_program_names_the_role() {
         let error = Supervised::spawn("bench", &mut Command::new("/nonexistent")).unwrap_err();
         assert!(error.to_string().contains("cannot start bench"));
+    }
+
+    #[test]
+    fn tail_skips_blank_lines() {
+        assert_eq!(tail("a\n\nb\r\nc\n \n", 2), ["b", "c"]);
+        assert_eq!(tail("a\n", 5), ["a"]);
     }
 }

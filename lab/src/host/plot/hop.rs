@@ -4,13 +4,14 @@
 use anyhow::{Context, Result, bail, ensure};
 use vvp_harness::wait;
 
-use super::plot::{Machine, Plot, Side};
+use super::{Machine, Plot, Side};
 use crate::control::Command;
 use crate::host::bench;
 use crate::host::guest::Guest;
 use crate::host::patience::{RESUMED, say};
-use crate::host::tracking::teller;
-use crate::host::transfer::{self, Transfer};
+use crate::host::transfer;
+use crate::host::vmm::RunState;
+use crate::host::way::Transfer;
 
 impl Plot<'_> {
     /// Migrates the guest to the QEMU that waits for it on the other side, and has
@@ -18,7 +19,7 @@ impl Plot<'_> {
     pub fn hop(&mut self, hop: usize, mut source: Machine, way: &Transfer) -> Result<Machine> {
         let mut target = self.await_guest(source.side.other())?;
         self.set_off(hop, &mut source)?;
-        way.expect(&mut target.vm)?;
+        target.vm.expect(way)?;
         let start_us = self
             .leave(hop, &mut source, way)
             .with_context(|| target.vm.last_words())?;
@@ -42,7 +43,7 @@ impl Plot<'_> {
 
     /// Features that the guest's driver has negotiated, with its first function.
     fn note_features(&mut self, hop: usize, side: Side) -> Result<()> {
-        if self.options.legacy_guest {
+        if self.report.setting.legacy_guest {
             let features = bench::state(&self.vfs(side)[0])?.features;
             let noted = &mut self.report.hops[hop].features;
             *noted = Some(noted.map_or([features, 0], |[source, _]| [source, features]));
@@ -54,23 +55,24 @@ impl Plot<'_> {
     pub fn leave(&mut self, hop: usize, source: &mut Machine, way: &Transfer) -> Result<i64> {
         say("migrating");
         if let Some(limit) = self.options.tracking.downtime_limit {
-            transfer::limit_downtime(&mut source.vm, limit)?;
+            source.vm.limit_downtime(limit)?;
         }
-        let start_us = way.begin(&mut source.vm)?;
-        let mut migration =
-            transfer::wait_until_ended(&mut source.vm).with_context(|| source.vm.last_words())?;
+        let start_us = transfer::begin(source.vm.as_mut(), way)?;
+        let mut migration = transfer::wait_until_ended(source.vm.as_mut())
+            .with_context(|| source.vm.last_words())?;
         let facts = &mut self.report.hops[hop];
-        let output = source.vm.output();
-        facts.teller = Some(teller(&output));
-        facts.virtual_iommu_used = self
-            .options
-            .virtual_iommu
-            .map(|iommu| iommu.is_used(&output));
+        facts.dirty_tracker = Some(source.vm.dirty_tracker()?);
+        if let Some(kind) = self.options.scenario.guest.iommu {
+            facts.virtual_iommu_used = Some(source.vm.virtual_iommu_used(kind)?);
+        }
+        if way.switchover_ack {
+            facts.acknowledged = Some(source.vm.switchover_acknowledged()?);
+        }
         if migration.completed() {
             facts.migration = Some(migration);
             return Ok(start_us);
         }
-        migration.note(start_us, "source", source.vm.qmp().events()?);
+        migration.note(start_us, "source", &source.vm.moments()?);
         let failure = migration.failure.clone().unwrap_or_default();
         facts.migration = Some(migration);
         bail!(
@@ -81,11 +83,11 @@ impl Plot<'_> {
 
     /// Waits until the guest, sent at `start_us`, goes on in `target`.
     pub fn land(&mut self, hop: usize, start_us: i64, target: &mut Machine) -> Result<()> {
-        transfer::wait_until_running(&mut target.vm)?;
+        transfer::wait_until_running(target.vm.as_mut())?;
         let state = target.vm.run_state()?;
         if let Some(migration) = &mut self.report.hops[hop].migration {
-            migration.target_state = state;
-            migration.note(start_us, "target", target.vm.qmp().events()?);
+            migration.target_state = state.name().to_string();
+            migration.note(start_us, "target", &target.vm.moments()?);
         }
         Ok(())
     }
@@ -95,13 +97,14 @@ impl Plot<'_> {
         say("migrated; ending the source");
         let facts = &mut self.report.hops[hop];
         if let Some(migration) = &mut facts.migration {
-            migration.note(start_us, "source", source.vm.qmp().events()?);
+            migration.note(start_us, "source", &source.vm.moments()?);
         }
         facts.source_gone = Some(false);
         let state = source.vm.run_state()?;
         ensure!(
-            state == "postmigrate",
-            "the source is '{state}' after the migration"
+            state == RunState::Left,
+            "the guest is '{}' on the source after the migration",
+            state.name()
         );
         source.vm.quit()?;
         facts.source_gone = Some(true);
@@ -112,12 +115,14 @@ impl Plot<'_> {
     /// pages that the device wrote must have come along.
     pub fn settle(&mut self, hop: usize, target: &mut Machine) -> Result<()> {
         say("watching the guest on the target");
+        target.migrated = true;
         self.note_features(hop, target.side)?;
         target.with_guest(|guest| self.look_at(hop, guest))
     }
 
     fn look_at(&mut self, hop: usize, guest: &mut Guest) -> Result<()> {
         let writes_pages = self.report.setting.writes_pages();
+        let dirty_bits_off = self.report.setting.dirty_bits_off;
         let hop = &mut self.report.hops[hop];
         for function in (0..hop.work.len()).filter(|_| writes_pages) {
             wait::until("the guest notices that it has moved", RESUMED, || {
@@ -125,7 +130,7 @@ impl Plot<'_> {
                 Ok((pages.moved || pages.error.is_some()).then_some(()))
             })?;
         }
-        if self.options.dirty_bits_off {
+        if dirty_bits_off {
             // The device's rings are as stale as the pages: nothing to watch.
             for (function, work) in hop.work.iter_mut().enumerate() {
                 work.pages = Some(guest.ask(function, Command::CheckPages)?.pages);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::lines::Lines;
+use crate::host::lines::Lines;
+use crate::host::migration::{Migration, Moment};
 
 /// How long QEMU may take to answer. The machine is emulated, and QEMU answers
 /// nothing while it opens a device.
@@ -83,6 +84,39 @@ impl Qmp {
     }
 }
 
+/// Takes the figures out of QEMU's answer to `query-migrate`.
+pub fn figures(answer: &Value) -> Migration {
+    let number = |path: &str| answer.pointer(path).and_then(Value::as_u64);
+    Migration {
+        status: answer["status"].as_str().unwrap_or("unknown").to_string(),
+        failure: answer["error-desc"].as_str().map(str::to_string),
+        total_ms: number("/total-time"),
+        downtime_ms: number("/downtime"),
+        ram_bytes: number("/ram/transferred"),
+        ram_total_bytes: number("/ram/total"),
+        multifd_bytes: number("/ram/multifd-bytes"),
+        dirty_syncs: number("/ram/dirty-sync-count"),
+        device_bytes: number("/vfio/transferred"),
+        ..Migration::default()
+    }
+}
+
+/// What an event means, if it is one of a migration.
+pub fn describe(event: &Event) -> Option<Moment> {
+    let what = match event.name.as_str() {
+        "MIGRATION" => format!("migration {}", event.data["status"].as_str()?),
+        "VFIO_MIGRATION" => format!("device {}", event.data["device-state"].as_str()?),
+        "STOP" => "guest stopped".to_string(),
+        "RESUME" => "guest running".to_string(),
+        "RESET" => "guest reset".to_string(),
+        _ => return None,
+    };
+    Some(Moment {
+        time_us: event.time_us,
+        what,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +134,40 @@ mod tests {
         );
         assert_eq!(event.data["status"], "active");
         assert_eq!(Event::parse(&json!({"QMP": {"version": {}}})), None);
+    }
+
+    #[test]
+    fn figures_are_taken_where_qemu_has_them() {
+        let migration = figures(&json!({
+            "status": "completed", "total-time": 700, "downtime": 90,
+            "ram": {"transferred": 5, "total": 9, "dirty-sync-count": 3},
+            "vfio": {"transferred": 224},
+        }));
+        assert_eq!(migration.status, "completed");
+        assert_eq!(migration.device_bytes, Some(224));
+        assert_eq!(migration.downtime_ms, Some(90));
+        let failed = figures(&json!({"status": "failed", "error-desc": "no"}));
+        assert_eq!(
+            (failed.total_ms, failed.failure.as_deref()),
+            (None, Some("no"))
+        );
+    }
+
+    #[test]
+    fn events_of_a_migration_are_moments() {
+        let what = |name: &str, data: Value| {
+            let event = Event {
+                name: name.to_string(),
+                data,
+                time_us: 7,
+            };
+            describe(&event).map(|moment| moment.what)
+        };
+        let device = json!({"device-state": "resuming"});
+        assert_eq!(what("VFIO_MIGRATION", device).unwrap(), "device resuming");
+        let status = json!({"status": "setup"});
+        assert_eq!(what("MIGRATION", status).unwrap(), "migration setup");
+        assert_eq!(what("STOP", Value::Null).unwrap(), "guest stopped");
+        assert_eq!(what("MIGRATION_PASS", json!({"pass": 1})), None);
     }
 }

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A scenario being played: its host, its guest, and the QEMUs that this one is in.
+//! A scenario being played: its host, its guest, and the VMMs that this one is in.
 //! Each step is bounded in time.
 
+mod hop;
+mod pre_copy;
+
 use std::path::PathBuf;
-use std::process::Command as Process;
 use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 use vvp_harness::pci::Function;
 
-use super::{Options, Script};
+use super::guest::Guest;
+use super::kernel_log;
+use super::load::Load;
+use super::options::Options;
+use super::patience::{GUEST_UP, say};
+use super::prepare::{self, Host};
+use super::report::Report;
+use super::virtual_iommu::VirtualIommu;
+use super::vmm::{Image, Vmm};
 use crate::control::{Command, DRIVER_LATER, NO_PAGES};
-use crate::host::guest::Guest;
-use crate::host::kernel_log;
-use crate::host::load::Load;
-use crate::host::patience::{GUEST_UP, say};
-use crate::host::prepare::{self, Host};
-use crate::host::report::Report;
-use crate::host::tracking;
-use crate::host::virtual_iommu::VirtualIommu;
-use crate::host::vm::{Image, Vm};
 
-/// Where QEMU's sockets go.
+/// Where the VMMs' sockets go.
 const SOCKETS: &str = "/tmp";
 /// Has the guest's virtio_pci prefer the legacy interface. Devices without one,
 /// as QEMU's own are here, are driven as ever.
@@ -53,15 +54,17 @@ impl fmt::Display for Side {
     }
 }
 
-/// A QEMU, with the control channel to the guest that is in it, or will be.
+/// A VMM, with the control channel to the guest that is in it, or will be.
 pub struct Machine {
-    pub vm: Vm,
+    pub vm: Box<dyn Vmm>,
     guest: Guest,
     pub side: Side,
+    /// The guest has come here from elsewhere.
+    pub migrated: bool,
 }
 
 impl Machine {
-    /// Deals with the guest. If that fails, the error says how QEMU is doing, too: a
+    /// Deals with the guest. If that fails, the error says how the VMM is doing, too: a
     /// guest that resets takes it along, of which its channel only says that it closed.
     pub fn with_guest<T>(&mut self, deal: impl FnOnce(&mut Guest) -> Result<T>) -> Result<T> {
         deal(&mut self.guest).with_context(|| self.vm.last_words())
@@ -73,7 +76,6 @@ pub struct Plot<'a> {
     pub options: &'a Options,
     pub report: &'a mut Report,
     pub(super) loads: Vec<Load>,
-    script: &'static Script,
     host: Host,
     image: Image,
     consoles: Vec<PathBuf>,
@@ -81,49 +83,40 @@ pub struct Plot<'a> {
 
 impl<'a> Plot<'a> {
     /// Makes the host under test ready.
-    pub fn prepare(
-        options: &'a Options,
-        script: &'static Script,
-        report: &'a mut Report,
-    ) -> Result<Self> {
+    pub fn prepare(options: &'a Options, report: &'a mut Report) -> Result<Self> {
         say("preparing modules, virtual functions and what the guest works on");
-        let vfs = 2 * script.functions;
+        let scenario = &options.scenario;
+        let vfs = 2 * scenario.functions;
         let host = prepare::prepare(&options.common.pf, vfs, options.driver, &options.tracking)?;
-        describe(report)?;
-        let loads = (0..script.functions)
-            .map(|index| Load::prepare(options.device, &host.pf, index))
+        prepare::ensure_device(&host.pf, scenario)?;
+        describe(options, report)?;
+        let loads = (0..scenario.functions)
+            .map(|index| Load::prepare(scenario.device, &host.pf, index))
             .collect::<Result<_>>()?;
         let image = Image {
-            kernel: options.common.kernel_image(),
+            kernel: options.common.kernel_image()?,
             initrd: options.common.initrd.clone(),
             append: [
-                options.legacy_guest.then_some(FORCE_LEGACY),
-                script.driver_later.then_some(DRIVER_LATER),
-                options.virtual_iommu.map(VirtualIommu::word),
+                scenario.legacy_guest().then_some(FORCE_LEGACY),
+                scenario.driver_later().then_some(DRIVER_LATER),
+                scenario.guest.iommu.map(VirtualIommu::word),
                 (!report.setting.writes_pages()).then_some(NO_PAGES),
             ]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
             .join(" "),
-            disguised: script.driver_later,
+            disguised: scenario.driver_later(),
             memory: options.common.memory,
             tracking: options.tracking,
-            virtual_iommu: options.virtual_iommu,
-            reboots: script.reboots,
-            events: tracking::EVENTS
-                .iter()
-                .chain(script.events)
-                .copied()
-                .chain(options.virtual_iommu.map(VirtualIommu::event))
-                .collect(),
+            virtual_iommu: scenario.guest.iommu,
+            reboots: scenario.reboots(),
             logs: options.common.logs.clone(),
             sockets: PathBuf::from(SOCKETS),
         };
         Ok(Self {
             options,
             report,
-            script,
             host,
             loads,
             image,
@@ -133,21 +126,32 @@ impl<'a> Plot<'a> {
 
     /// The virtual functions of a side.
     pub fn vfs(&self, side: Side) -> &[Function] {
-        let (a, b) = self.host.vfs.split_at(self.script.functions);
+        let (a, b) = self.host.vfs.split_at(self.options.scenario.functions);
         match side {
             Side::A => a,
             Side::B => b,
         }
     }
 
+    /// Whether a guest has booted before.
+    pub fn has_booted(&self) -> bool {
+        self.report.guest_up_s.is_some()
+    }
+
     fn start(&mut self, side: Side, incoming: bool) -> Result<Machine> {
         let number = self.consoles.len() + 1;
         let name = format!("{number}{side}");
-        let vm = Vm::start(&name, &self.image, self.vfs(side), incoming)?;
+        let program = &self.options.program;
+        let vm = program.start(&name, &self.image, self.vfs(side), incoming)?;
         self.consoles.push(vm.console().to_path_buf());
-        // A guest may be asked in several QEMUs, one after the other.
+        // A guest may be asked in several VMMs, one after the other.
         let guest = Guest::connect(vm.control(), (number as u64) << 32)?;
-        Ok(Machine { vm, guest, side })
+        Ok(Machine {
+            vm,
+            guest,
+            side,
+            migrated: false,
+        })
     }
 
     /// Boots a guest, and waits until it works on its functions.
@@ -168,7 +172,7 @@ impl<'a> Plot<'a> {
 
     /// Waits until a guest that boots works on its functions.
     pub fn wait_until_up(&mut self, machine: &mut Machine) -> Result<()> {
-        if self.script.driver_later {
+        if self.options.scenario.driver_later() {
             machine.with_guest(|guest| guest.ask_within(0, Command::Status, GUEST_UP))?;
             return machine.vm.check();
         }
@@ -183,7 +187,7 @@ impl<'a> Plot<'a> {
         machine.vm.check()
     }
 
-    /// Starts a QEMU that waits for the guest.
+    /// Starts a VMM that waits for the guest.
     pub fn await_guest(&mut self, side: Side) -> Result<Machine> {
         say("starting the target");
         self.start(side, true)
@@ -206,21 +210,12 @@ impl<'a> Plot<'a> {
 }
 
 /// Notes what is migrated with what.
-fn describe(report: &mut Report) -> Result<()> {
-    let version = Process::new("qemu-system-x86_64")
-        .arg("--version")
-        .output()
-        .context("asking QEMU for its version")?;
-    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+fn describe(options: &Options, report: &mut Report) -> Result<()> {
     let setting = &mut report.setting;
+    setting.vmm = options.program.version()?;
     setting.kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
         .context("kernel version")?
         .trim()
-        .to_string();
-    setting.qemu = version
-        .split_whitespace()
-        .nth(3)
-        .unwrap_or("unknown")
         .to_string();
     Ok(())
 }

@@ -4,23 +4,32 @@
 
 use anyhow::Result;
 
-use super::plot::{Machine, Plot};
+use super::{Machine, Plot};
 use crate::control::Command;
+use crate::host::migration::Migration;
 use crate::host::patience::say;
-use crate::host::report::{Migration, Work};
-use crate::host::transfer::{self, Transfer};
+use crate::host::report::Work;
+use crate::host::transfer;
+use crate::host::way::Transfer;
 use crate::stats::PageStats;
 
 impl Plot<'_> {
-    /// Begins a migration that crawls: it will be in pre-copy for as long as needed.
-    /// Returns when it began.
+    /// Begins a migration that is not to complete. Returns when it began.
+    pub fn begin_try(&mut self, source: &mut Machine, target: &mut Machine) -> Result<i64> {
+        self.begin(source, target, &Transfer::live())
+    }
+
+    /// The same so that it crawls: it will be in pre-copy for as long as needed.
     pub fn begin_pre_copy(&mut self, source: &mut Machine, target: &mut Machine) -> Result<i64> {
-        say("migrating, not to the end");
-        let way = Transfer::crawling();
-        way.expect(&mut target.vm)?;
-        let start_us = way.begin(&mut source.vm)?;
-        transfer::wait_until_in_pre_copy(&mut source.vm, start_us)?;
+        let start_us = self.begin(source, target, &Transfer::crawling())?;
+        transfer::wait_until_in_pre_copy(source.vm.as_mut(), start_us)?;
         Ok(start_us)
+    }
+
+    fn begin(&self, source: &mut Machine, target: &mut Machine, way: &Transfer) -> Result<i64> {
+        say("migrating, not to the end");
+        target.vm.expect(way)?;
+        transfer::begin(source.vm.as_mut(), way)
     }
 
     /// Waits for the end of such a migration, after which the source's device runs.
@@ -30,16 +39,17 @@ impl Plot<'_> {
         target: &mut Machine,
         start_us: i64,
     ) -> Result<Migration> {
-        let mut migration = transfer::wait_until_ended(&mut source.vm)?;
-        transfer::wait_for_event(&mut source.vm, "the device runs again", start_us, |event| {
-            transfer::is_device_state(event, "running")
-        })?;
-        migration.note(start_us, "source", source.vm.qmp().events()?);
+        let mut migration = transfer::wait_until_ended(source.vm.as_mut())?;
+        transfer::wait_for_moment(source.vm.as_mut(), start_us, "device running")?;
+        migration.note(start_us, "source", &source.vm.moments()?);
         // The target may have ended already.
-        if let Ok(events) = target.vm.qmp().events() {
-            migration.note(start_us, "target", events);
+        if let Ok(moments) = target.vm.moments() {
+            migration.note(start_us, "target", &moments);
         }
-        migration.target_state = target.vm.run_state().unwrap_or_else(|_| "gone".to_string());
+        migration.target_state = target
+            .vm
+            .run_state()
+            .map_or_else(|_| "gone".to_string(), |state| state.name().to_string());
         self.report.tries.push(migration.clone());
         Ok(migration)
     }
