@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Scratch, data, part, run};
+use common::wire::{data, part};
+use common::{Scratch, run};
 
 /// A network function's, as the in-tree driver writes it.
 fn plain(status: u8) -> Vec<u8> {
