@@ -71,12 +71,7 @@ fn ticks(length: u64) -> impl Iterator<Item = u64> {
 
 fn bar(root: &Area<'_>, phase: &Phase, top: i32, place: &dyn Fn(u64) -> i32) -> Result<()> {
     let middle = top + ROW / 2;
-    let name = match phase.side {
-        Side::Source => format!("source {}", phase.name),
-        Side::Target => format!("target {}", phase.name),
-        Side::Both => phase.name.clone(),
-    };
-    let name = shortened(&name);
+    let name = shortened(&phase.side.phase(&phase.name));
     text(root, &name, (LEFT - 10, middle), LABEL, HPos::Right)?;
     let (left, right) = (place(phase.start_us), place(phase.end_us));
     // What takes no time is seen, too.
