@@ -8,7 +8,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
-	check-quick check-all bench deb docs cache cache-prune distclean help
+	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -52,6 +52,19 @@ check-all: setup
 	@scripts/module.sh build arm64
 	@scripts/selftests.sh run check --all
 	@scripts/selftests.sh record
+	@for series in $$(grep -v '^#' scripts/kernel-series | tail -n +2); do \
+		$(MAKE) --no-print-directory check-series VVP_KERNEL_SERIES=$$series || exit; \
+	done
+
+# What the kernel makes a difference to, on another series than the newest.
+SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock migration
+
+check-series: setup
+	@scripts/selftests.sh run check $(SERIES_STAGES:%=--stage %)
+
+# Of the records that the runs above have left.
+matrix:
+	@scripts/selftests.sh run matrix --out /src/Documentation/support-matrix.rst
 
 # The report that is kept in Documentation is made anew.
 bench: setup
@@ -83,7 +96,9 @@ help:
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-quick      run some of each kind, within five minutes'
-	@echo 'make check-all        run all tests, within TIME_ALL'
+	@echo 'make check-all        run all tests, and those of the kernel on each series in scripts/kernel-series'
+	@echo 'make check-series     run those for one series: VVP_KERNEL_SERIES=7.2'
+	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod ktap;
 pub mod l1;
 pub mod libtest;
+pub mod matrix;
 pub mod native;
 pub mod nested;
 pub mod paths;
