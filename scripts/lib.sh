@@ -100,10 +100,12 @@ hold() {
 revision() {
 	local git=(git -C "$TOP" -c safe.directory="$TOP")
 	"${git[@]}" rev-parse --git-dir >/dev/null 2>&1 || { echo "not in git"; return; }
-	"${git[@]}" describe --always --abbrev=12
+	local changes=
 	if [ -n "$("${git[@]}" status --porcelain)" ]; then
-		echo "with changes $({ "${git[@]}" diff HEAD; "${git[@]}" ls-files -o --exclude-standard -z | (cd "$TOP" && xargs -0r sha256sum); } | sha256sum | cut -c1-12)"
+		changes=$({ "${git[@]}" diff HEAD; "${git[@]}" ls-files -o --exclude-standard -z | (cd "$TOP" && xargs -0r sha256sum); } | sha256sum)
+		changes=", with changes ${changes:0:12}"
 	fi
+	echo "$("${git[@]}" describe --always --abbrev=12)$changes"
 }
 
 # recipe_of SCRIPT: the lines of it that say how something is made.

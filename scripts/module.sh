@@ -19,11 +19,14 @@ kernel=$("$TOP/scripts/kernel.sh" path "$flavour")
 out=/products/module-$(basename "$kernel")
 
 build() {
+	local from
+	from=$(revision)
 	"$TOP/scripts/toolroot.sh" run bash -c '
 		set -e
 		mkdir -p "$2"
 		make -C "$1" M=/src MO="$2" $3 VVP_SAMPLES=m CLIPPY=1 KRUSTFLAGS=-Dwarnings modules
 		' module "$kernel" "$out" "$vars"
+	echo "$from" >"$PRODUCTS/${out#/products/}/revision"
 }
 
 case ${1:-} in

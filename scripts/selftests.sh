@@ -33,8 +33,11 @@ guest() {
 }
 
 build_programs() {
+	local from
+	from=$(revision)
 	step selftests "read the log: cargo says which crate and why" programs
 	step guest "read the log: cargo says which crate and why" guest
+	echo "$from" >"$PRODUCTS/target/debug/revision"
 }
 
 case ${1:-} in
@@ -45,13 +48,16 @@ build)
 run)
 	shift
 	need_root
+	from=$(revision)
 	# What is run stays as it is until the end.
 	hold shared "$TOP/scripts/toolroot.sh" run env VVP_KERNEL="${VVP_KERNEL:-$("$TOP/scripts/kernel.sh" path)}" \
-		VVP_REVISION="${VVP_REVISION:-$(revision | paste -sd, | sed 's/,/, /')}" \
+		VVP_REVISION="$from" VVP_OUTSIDE_CACHE="$CACHE" VVP_OUTSIDE_PRODUCTS="$PRODUCTS" \
 		VVP_KERNEL_SELFTESTS="$("$TOP/scripts/kernel-selftests.sh" path)" \
 		VVP_STOCK_KERNEL="$("$TOP/scripts/stock-kernel.sh" path)" \
 		VVP_STOCK_MODULE="$("$TOP/scripts/stock-kernel.sh" module)" \
 		VVP_MODULE="${VVP_MODULE:-$("$TOP/scripts/module.sh" path)}" "$TARGET/debug/vvp-run" "$@"
+	[ "$1" != check ] || [ "$(revision)" = "$from" ] ||
+		die "the tree was changed during the run: what was tested is neither what it is nor what it was"
 	;;
 *)
 	die "usage: selftests.sh build|run ARGUMENT..."

@@ -70,12 +70,15 @@ fetch_locked() {
 
 # In a copy of the tree: an operator builds where the sources are.
 module() {
+	local from
+	from=$(revision)
 	"$TOP/scripts/toolroot.sh" run bash -c '
 		set -e
 		kdir=$(VVP_CACHE=/cache /src/scripts/rust-metadata.sh --kernel "$(cat "$1/release")" --root "$1/root")
 		rsync -a /src/{Kbuild,Makefile,include,rust,samples,scripts} "$2"
 		make -C "$2" KDIR="$kdir"
 		' stock-kernel "/cache/$entry" "$out"
+	echo "$from" >"$PRODUCTS/${out#/products/}/revision"
 }
 
 case ${1:-} in

@@ -18,6 +18,16 @@ use crate::interrupt;
 /// How long the bench may take until its sockets listen.
 const READY: Duration = Duration::from_secs(20);
 
+/// The bench's log, in the run directory.
+pub const LOG: &str = "bench.log";
+
+/// The first two lines of a panic in a log: where, and what was said.
+pub fn panic_in(log: &str) -> Option<String> {
+    let mut lines = log.lines();
+    let place = lines.find(|line| line.contains(" panicked at "))?;
+    Some(format!("{place} {}", lines.next().unwrap_or_default()))
+}
+
 /// A running bench.
 #[derive(Debug)]
 pub struct Bench {
@@ -28,7 +38,7 @@ pub struct Bench {
 impl Bench {
     /// Starts `program` with its sockets in `dir` and waits until they listen.
     pub fn start(program: &Path, dir: &Path, arguments: &[String]) -> Result<Self> {
-        let log = dir.join("bench.log");
+        let log = dir.join(LOG);
         let stderr = File::create(&log).with_context(|| format!("cannot create {log:?}"))?;
         let mut process = Supervised::spawn(
             "the bench",
@@ -98,5 +108,20 @@ impl Bench {
     /// Ends the bench.
     pub fn end(&mut self) {
         self.process.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_seen() {
+        assert_eq!(panic_in("INFO a guest resets its device\n"), None);
+        let log = "x\nthread 'pf' panicked at src/rings.rs:7:9:\nindex out of bounds\nnote: y\n";
+        assert_eq!(
+            panic_in(log).unwrap(),
+            "thread 'pf' panicked at src/rings.rs:7:9: index out of bounds"
+        );
     }
 }

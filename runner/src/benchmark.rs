@@ -12,11 +12,11 @@ use anyhow::{Context, Result, bail, ensure};
 use report::{Environment, Point, Results, Series, Subject, Writer, overview, summary};
 use serde_json::Value;
 
-use crate::check::Setup;
 use crate::console;
 use crate::l1::{self, Job};
 use crate::paths;
 use crate::progress::Progress;
+use crate::setup::Setup;
 
 /// Measurements of each kind at each point, with each driver.
 const REPETITIONS: u64 = 10;
@@ -188,7 +188,11 @@ impl Part {
             for alarm in &outcome.alarms {
                 eprintln!("    kernel of the host under test: {alarm}");
             }
-            bail!("{}: logs: {}", self.name, outcome.dir.path().display());
+            bail!(
+                "{}: logs: {}",
+                self.name,
+                paths::outside(outcome.dir.path()).display()
+            );
         }
         if let Some(subject) = self.guest {
             let path = outcome.dir.file(MIGRATION);
@@ -219,9 +223,6 @@ fn downtime(report: &Value, subject: Subject) -> Result<Series> {
 }
 
 fn environment(setup: &Setup, options: &Options, repetitions: u64) -> Result<Environment> {
-    let release = setup.kernel.dir().join("include/config/kernel.release");
-    let kernel = fs::read_to_string(&release)
-        .with_context(|| format!("cannot read {release:?}: build the kernel with 'make setup'"))?;
     let qemu = Command::new("qemu-system-x86_64")
         .arg("--version")
         .output()
@@ -244,7 +245,7 @@ fn environment(setup: &Setup, options: &Options, repetitions: u64) -> Result<Env
     Ok(Environment {
         date: String::from_utf8_lossy(&date.stdout).trim().into(),
         revision: options.revision.into(),
-        kernel: kernel.trim().into(),
+        kernel: setup.kernel.release()?,
         qemu: qemu.lines().next().unwrap_or("unknown").into(),
         cpu: cpu.into(),
         repetitions,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::check::Setup;
 use crate::console;
 use crate::l1::{self, Job};
 use crate::paths;
 use crate::progress::Progress;
+use crate::setup::Setup;
 
 /// Names, in the run directory, of what `l2-migrate` leaves for us.
 const REPORT: &str = "report.txt";
@@ -65,7 +65,7 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
     }
     if !good {
         outcome.dir.keep();
-        eprintln!("  logs: {}", outcome.dir.path().display());
+        eprintln!("  logs: {}", paths::outside(outcome.dir.path()).display());
     }
     Ok(good)
 }

@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 
 use crate::count::Counts;
 use crate::native;
+use crate::paths;
 use crate::progress::Progress;
 use crate::rundir::RunDir;
 
@@ -70,7 +71,7 @@ pub fn check(
     }
     if !counts.failed.is_empty() {
         dir.keep();
-        eprintln!("    log: {}", log.display());
+        eprintln!("    log: {}", paths::outside(&log).display());
     }
     Ok(counts)
 }
@@ -102,7 +103,7 @@ fn complaints(
 /// A page has passed, or has failed for the first of its complaints.
 fn count(counts: &mut Counts, page: &str, complaints: Vec<String>) {
     match complaints.as_slice() {
-        [] => counts.passed += 1,
+        [] => counts.pass(format!("docs.{page}")),
         [only] => counts.fail(format!("docs.{page}"), only),
         [first, others @ ..] => counts.fail(
             format!("docs.{page}"),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel that L1 boots: one that the project built, or a distribution's.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// A kernel's directory.
 ///
@@ -42,6 +43,18 @@ impl Kernel {
         Ok(())
     }
 
+    /// Its release, as `uname -r` would say it.
+    pub fn release(&self) -> Result<String> {
+        let path = if self.is_stock() {
+            self.dir.join("release")
+        } else {
+            self.dir.join("include/config/kernel.release")
+        };
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {path:?}: 'make setup' makes it"))?;
+        Ok(text.trim().into())
+    }
+
     /// What QEMU boots.
     pub fn image(&self) -> PathBuf {
         if self.is_stock() {
@@ -64,8 +77,6 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

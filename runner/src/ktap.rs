@@ -9,6 +9,8 @@ const NOTES: usize = 3;
 
 /// How a diagnostic line begins that is for the summary.
 const REPORT: &str = "report: ";
+/// How a diagnostic line begins that has a test's name and what was seen, not judged.
+const OBSERVED: &str = "reported: ";
 
 /// One level of nesting while reading.
 #[derive(Default)]
@@ -41,9 +43,13 @@ pub fn parse(report: &str) -> Counts {
         let text = line.trim_start_matches(' ');
         let indent = line.len() - text.len();
         if let Some(note) = text.strip_prefix("# ") {
-            match note.strip_prefix(REPORT) {
-                Some(report) => counts.reports.push(report.trim().to_owned()),
-                None => notes.push(note.trim()),
+            if let Some(report) = note.strip_prefix(REPORT) {
+                counts.reports.push(report.trim().to_owned());
+            } else if let Some(observed) = note.strip_prefix(OBSERVED) {
+                let (test, what) = observed.split_once(": ").unwrap_or((observed, ""));
+                counts.observe(test.trim(), what.trim());
+            } else {
+                notes.push(note.trim());
             }
         } else if let Some(reason) = text.strip_prefix("Bail out!") {
             counts.fail("bail out", reason.trim());
@@ -52,6 +58,14 @@ pub fn parse(report: &str) -> Counts {
         } else if let Some(result) = TestLine::parse(text) {
             let level = enter(&mut levels, indent, &mut counts);
             level.seen += 1;
+            if result.number != level.seen {
+                let (number, seen) = (result.number, level.seen);
+                counts.fail(
+                    result.description,
+                    format!("result {seen} has number {number}: one is missing"),
+                );
+                level.seen = number;
+            }
             let children = level.children.take();
             let failed_before = counts.failed.len();
             result.count(children.as_ref(), &notes, &mut counts);
@@ -95,13 +109,15 @@ fn enter<'a>(levels: &'a mut Vec<Level>, indent: usize, counts: &mut Counts) -> 
 
 /// Judges a level whose report has ended.
 fn close(level: &Level, counts: &mut Counts) {
-    if let Some(planned) = level.planned {
-        if planned != level.seen {
-            counts.fail(
-                "report",
-                format!("{planned} tests were planned, {} reported", level.seen),
-            );
+    match level.planned {
+        Some(planned) if planned != level.seen => counts.fail(
+            "report",
+            format!("{planned} tests were planned, {} reported", level.seen),
+        ),
+        None if level.seen > 0 => {
+            counts.fail("report", "results without a test plan (1..N)");
         }
+        _ => {}
     }
 }
 
@@ -114,6 +130,7 @@ fn plan(text: &str) -> Option<usize> {
 /// A line `ok N - description # DIRECTIVE reason`.
 struct TestLine<'a> {
     ok: bool,
+    number: usize,
     description: &'a str,
     directive: &'a str,
     reason: &'a str,
@@ -127,15 +144,18 @@ impl<'a> TestLine<'a> {
             (false, text.strip_prefix("not ok ")?)
         };
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        if digits == 0 {
-            return None;
-        }
+        let number = rest[..digits].parse().ok()?;
         let rest = rest[digits..].trim_start();
         let rest = rest.strip_prefix("- ").unwrap_or(rest);
-        let (description, comment) = rest.split_once(" # ").unwrap_or((rest, ""));
+        // A result without a name begins with what is behind it.
+        let (description, comment) = match rest.strip_prefix("# ") {
+            Some(comment) => ("", comment),
+            None => rest.split_once(" # ").unwrap_or((rest, "")),
+        };
         let (directive, reason) = comment.split_once(' ').unwrap_or((comment, ""));
         Some(Self {
             ok,
+            number,
             description: description.trim(),
             directive: directive.trim_end_matches(':'),
             reason: reason.trim(),
@@ -153,10 +173,10 @@ impl<'a> TestLine<'a> {
                 };
                 counts.skip(self.description, reason);
             }
-            (false, "XFAIL") => counts.passed += 1,
+            (false, "XFAIL") => counts.pass(self.description),
             // The result of a group repeats what its members said.
             (true, _) if children.is_some() => {}
-            (true, _) => counts.passed += 1,
+            (true, _) => counts.pass(self.description),
             (false, _) if children.is_some_and(|children| children.failed) => {}
             (false, _) => {
                 let comment = format!("{} {}", self.directive, self.reason);
@@ -252,6 +272,31 @@ mod tests {
         assert_eq!(counts.failed[0].reason, "3 tests were planned, 1 reported");
         let counts = parse("KTAP version 1\n1..1\n  1..2\n  ok 1 a\nok 1 group\n");
         assert_eq!(counts.failed.len(), 1);
+    }
+
+    #[test]
+    fn a_skip_without_a_name_is_no_pass() {
+        let counts = parse("1..2\nok 1 # SKIP no IOMMU\nok 2 - # SKIP\n");
+        assert_eq!(counts.to_string(), "0 passed, 0 failed, 2 skipped");
+        assert_eq!(counts.skipped[0].reason, "no IOMMU");
+    }
+
+    #[test]
+    fn a_result_that_is_missing_is_a_failure() {
+        let counts = parse("1..3\nok 1 a\nok 3 c\n");
+        assert_eq!(counts.to_string(), "2 passed, 1 failed, 0 skipped");
+        let counts = parse("1..1\n  ok 1 a\nok 1 group\n");
+        assert_eq!(
+            counts.failed[0].reason,
+            "results without a test plan (1..N)"
+        );
+    }
+
+    #[test]
+    fn what_is_not_judged_is_kept_apart() {
+        let counts = parse("1..1\n# reported: c.b01: it hangs\nok 1 a\n");
+        assert_eq!(counts.to_string(), "1 passed, 0 failed, 0 skipped");
+        assert_eq!(counts.observed[0].to_string(), "c.b01: it hangs");
     }
 
     #[test]

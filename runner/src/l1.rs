@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::bench::Bench;
+use crate::bench::{self, Bench};
 use crate::child::{POLL, Supervised};
 use crate::console;
 use crate::follow::Follow;
@@ -67,6 +67,13 @@ impl Outcome {
     pub fn timed_out(&self) -> bool {
         self.status == TIMED_OUT
     }
+
+    /// What the bench said when one of its threads panicked, if one did: the others go on,
+    /// and what they show is not to be trusted.
+    pub fn bench_panic(&self) -> Option<String> {
+        let log = fs::read(self.dir.file(bench::LOG)).ok()?;
+        bench::panic_in(&String::from_utf8_lossy(&log))
+    }
 }
 
 /// Runs `job`; `line` is called with each line that the job prints.
@@ -107,7 +114,8 @@ pub fn run(job: &Job, line: &mut dyn FnMut(Option<&str>)) -> Result<Outcome> {
                 .chain(console::tail(&console, 6))
                 .map(|line| format!("\n    console: {}", line.trim()))
                 .collect();
-            let logs = dir.path().display();
+            let logs = paths::outside(dir.path());
+            let logs = logs.display();
             Err(anyhow!("{error:#} (logs: {logs}){}", lines.concat()))
         }
     }

@@ -3,17 +3,32 @@
 
 use crate::count::Counts;
 
-/// Counts the results in the output of one or several libtest binaries.
+/// Counts the results in the output of one or several libtest binaries. Names have the
+/// binary's name before them: modules are called alike in many.
 ///
 /// Only what a summary line confirms counts as passed; a binary that died in
 /// the middle shows through cargo's exit status, which is the caller's to judge.
 pub fn parse(output: &str) -> Counts {
     let mut counts = Counts::default();
+    let mut binary = String::new();
+    let mut passed = Vec::new();
     for line in output.lines() {
-        if let Some(rest) = line.strip_prefix("test result: ") {
-            counts.passed += number_before(rest, " passed");
+        if let Some(name) = started(line) {
+            binary = name;
+            passed.clear();
+        } else if let Some(rest) = line.strip_prefix("test result: ") {
+            let confirmed = number_before(rest, " passed");
+            if confirmed != passed.len() {
+                counts.fail(
+                    format!("{binary}report"),
+                    format!("{confirmed} tests passed, {} are named", passed.len()),
+                );
+            }
+            counts.passed.append(&mut passed);
         } else if let Some((name, result)) = result_line(line) {
+            let name = format!("{binary}{name}");
             match result {
+                "ok" => passed.push(name),
                 "FAILED" => counts.fail(name, ""),
                 _ if result.starts_with("ignored") => {
                     let reason = result
@@ -27,6 +42,23 @@ pub fn parse(output: &str) -> Counts {
         }
     }
     counts
+}
+
+/// The binary that cargo says it runs: `Running unittests src/lib.rs (.../deps/NAME-HASH)`,
+/// as a prefix of names. Programs and libraries of one package are told apart by their
+/// files.
+fn started(line: &str) -> Option<String> {
+    let (what, path) = line
+        .trim_start()
+        .strip_prefix("Running ")?
+        .split_once(" (")?;
+    let (_, file) = path.strip_suffix(')')?.rsplit_once('/')?;
+    let (name, _) = file.rsplit_once('-')?;
+    let source = what.rsplit('/').next()?;
+    Some(match source {
+        "lib.rs" => format!("{name}::"),
+        _ => format!("{name}({source})::"),
+    })
 }
 
 /// Splits `test NAME ... RESULT`.
@@ -48,6 +80,8 @@ mod tests {
     use super::*;
 
     const REPORT: &str = "\
+     Running unittests src/lib.rs (/products/target/debug/deps/logic-0123456789abcdef)
+
 running 3 tests
 test records::header ... ok
 test records::bounds ... FAILED
@@ -60,24 +94,39 @@ test result of something else
 
 test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
 
+     Running tests/delta.rs (target/debug/deps/delta-0123456789abcdef)
+
 running 2 tests
 test a ... ok
 test b ... ignored
 
-test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s
+test result: ok. 1 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s
 ";
 
     #[test]
     fn counts_every_binary() {
         let counts = parse(REPORT);
-        assert_eq!(counts.to_string(), "13 passed, 1 failed, 2 skipped");
-        assert_eq!(counts.failed[0].test, "records::bounds");
+        assert_eq!(counts.to_string(), "2 passed, 1 failed, 2 skipped");
+        assert_eq!(
+            counts.passed,
+            ["logic::records::header", "delta(delta.rs)::a"]
+        );
+        assert_eq!(counts.failed[0].test, "logic::records::bounds");
         assert_eq!(counts.skipped[0].reason, "takes an hour");
         assert_eq!(counts.skipped[1].reason, "ignored");
     }
 
     #[test]
     fn a_compiler_error_is_no_test() {
-        assert_eq!(parse("error[E0425]: cannot find value\n").total(), 0);
+        assert_eq!(
+            parse("error[E0425]: cannot find value\n"),
+            Counts::default()
+        );
+    }
+
+    #[test]
+    fn names_and_sum_must_agree() {
+        let counts = parse("test a ... ok\ntest result: ok. 2 passed; 0 failed; 0 ignored\n");
+        assert_eq!(counts.failed[0].reason, "2 tests passed, 1 are named");
     }
 }

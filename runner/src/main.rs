@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use vvp_run::check::{self, Setup, Stage};
+use vvp_run::check;
 use vvp_run::kernel::Kernel;
 use vvp_run::l1::{self, Job};
+use vvp_run::setup::Setup;
+use vvp_run::stage::Stage;
 use vvp_run::{benchmark, demo, interrupt, paths};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
@@ -212,7 +214,7 @@ fn run_l1(options: &L1) -> Result<u8> {
         eprintln!("the command did not end within {} s", options.timeout);
     }
     if outcome.status != 0 || !outcome.alarms.is_empty() || options.keep {
-        eprintln!("logs: {}", outcome.dir.path().display());
+        eprintln!("logs: {}", paths::outside(outcome.dir.path()).display());
     }
     let status = u8::try_from(outcome.status).unwrap_or(1);
     Ok(if outcome.alarms.is_empty() {

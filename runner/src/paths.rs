@@ -9,6 +9,8 @@ pub const SOURCE: &str = "/src";
 pub const L1_INIT: &str = "/src/runner/l1/init";
 /// Where runs have their directories.
 pub const RUNS: &str = "/cache/run";
+/// Where results of tests are kept.
+pub const RESULTS: &str = "/products/results";
 
 /// Where cargo leaves the programs: beside this one.
 pub fn programs() -> PathBuf {
@@ -32,4 +34,19 @@ pub fn l2_initrd() -> PathBuf {
 /// A program of this workspace.
 pub fn program(name: &str) -> PathBuf {
     programs().join(name)
+}
+
+/// The name outside the toolroot of a path in it, for people.
+pub fn outside(path: &Path) -> PathBuf {
+    let places = [
+        ("/products", "VVP_OUTSIDE_PRODUCTS"),
+        ("/cache", "VVP_OUTSIDE_CACHE"),
+    ];
+    places
+        .iter()
+        .find_map(|(place, variable)| {
+            let below = path.strip_prefix(place).ok()?;
+            Some(PathBuf::from(std::env::var_os(variable)?).join(below))
+        })
+        .unwrap_or_else(|| path.to_path_buf())
 }

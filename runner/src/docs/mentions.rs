@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::check::Stage;
+use crate::stage::Stage;
 
 use super::pages::Page;
 

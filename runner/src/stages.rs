@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What each stage runs, and how its report is counted.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::count::Counts;
+use crate::docs;
+use crate::ktap;
+use crate::l1::{self, Job};
+use crate::libtest;
+use crate::native;
+use crate::nested;
+use crate::paths;
+use crate::progress::Progress;
+use crate::rundir::RunDir;
+use crate::setup::Setup;
+use crate::stage::Stage;
+
+/// Exit status of a kselftest program that skipped everything.
+const KSFT_SKIP: i32 = 4;
+
+/// Two devices for the sample driver, behind an IOMMU.
+const SAMPLE_DEVICES: [&str; 6] = ["-device", "intel-iommu", "-device", "edu", "-device", "edu"];
+
+/// A virtio-net PF and a VF that are QEMU's, behind an IOMMU that is, too, and on one
+/// network. The PF comes last: it takes the functions that have named it.
+///
+/// QEMU's hub holds a frame back while no port but the sender's would take it, and
+/// with it the sender's queue. The third port has nobody at its other end: its link is
+/// down, and it takes everything.
+const PLAIN_DEVICES: [&str; 16] = [
+    "-device",
+    "intel-iommu",
+    "-device",
+    "pcie-root-port,id=below",
+    "-netdev",
+    "stream,id=nobody,server=off,addr.type=unix,addr.path=/nonexistent",
+    "-netdev",
+    "hubport,id=net-nobody,hubid=0,netdev=nobody",
+    "-netdev",
+    "hubport,id=net-vf,hubid=0",
+    "-netdev",
+    "hubport,id=net-pf,hubid=0",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.1,netdev=net-vf,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.0,netdev=net-pf,iommu_platform=on,id=pf",
+];
+
+/// The same PF with two VFs, and nothing that they would be connected to.
+const FUNCTIONS: [&str; 10] = [
+    "-device",
+    "intel-iommu",
+    "-device",
+    "pcie-root-port,id=below",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.1,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.2,iommu_platform=on,sriov-pf=pf",
+    "-device",
+    "virtio-net-pci,bus=below,addr=0.0,iommu_platform=on,id=pf",
+];
+
+/// A device with one resource object for all its functions and an admin queue in
+/// which a command fills half of the descriptors.
+const MODEST_DEVICE: [&str; 5] = ["--no-indirect", "--admin-queue-size", "8", "--objects", "1"];
+
+/// Queue pairs, functions and parts in numbers, and receive buffers that each take
+/// a whole frame.
+const WIDE_DEVICE: [&str; 7] = [
+    "--queue-pairs",
+    "4",
+    "--vfs",
+    "7",
+    "--no-mrg-rxbuf",
+    "--extra-parts",
+    "1048576",
+];
+
+/// A device that applies, repeats and learns no more than it has to, and gives more
+/// than was asked for where the standard says so.
+const OTHER_DEVICE: [&str; 5] = [
+    "--verify-common-cfg",
+    "--private-ring-positions",
+    "--quiet-resume",
+    "--no-mac-learning",
+    "--get-predecessors",
+];
+
+/// The tests of our driver's migration.
+const MIGRATION_TESTS: [&str; 10] = [
+    "arcs.rs",
+    "quiet.rs",
+    "recovery.rs",
+    "round_trip.rs_to_rs",
+    "precopy.rs",
+    "stream.rs",
+    "sealed.rs",
+    "lifetimes.rs",
+    "torture.rs",
+    "faults.rs",
+];
+
+/// What a distribution's kernel may make a difference to, and can be had without iommufd.
+const STOCK_TESTS: [&str; 14] = [
+    "module.",
+    "passthrough.rs_group",
+    "without_iommufd.",
+    "iommu.rs_group",
+    "arcs.rs_group",
+    "quiet.rs_group",
+    "recovery.rs_group",
+    "round_trip.rs_to_rs",
+    "precopy.rs_group",
+    "data_fd.rs_group",
+    "lifetimes.",
+    "observe.rs.trace",
+    "observe.rs.admin",
+    "observe.rs.open",
+];
+
+/// Bytes of ballast in each function's context.
+const LARGE_CONTEXT: &str = "67108864";
+
+/// Runs a stage.
+pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Counts> {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    match stage {
+        // Has no tests, and what criterion wants of other crates would have them compiled anew.
+        Stage::Unit => cargo_test(
+            &["--workspace", "--exclude", "logic-bench", "--lib", "--bins"],
+            minutes(20),
+            progress,
+        ),
+        Stage::Conformance => cargo_test(
+            &[
+                "-p",
+                "vfio-bench",
+                "-p",
+                "logic",
+                "-p",
+                "report",
+                "-p",
+                "vfmig",
+                "-p",
+                "vvp-run",
+                "--test",
+                "*",
+            ],
+            minutes(15),
+            progress,
+        ),
+        Stage::Docs => docs::check(
+            Path::new(paths::SOURCE),
+            Path::new(paths::RUNS),
+            minutes(5),
+            progress,
+        ),
+        Stage::L1 => in_l1(
+            setup,
+            &["vvp-selftests", "--bench"],
+            &[],
+            minutes(25),
+            progress,
+        ),
+        Stage::Modest => in_l1(
+            setup,
+            &[&["vvp-selftests", "--bench"], &MIGRATION_TESTS[..]].concat(),
+            &MODEST_DEVICE,
+            minutes(15),
+            progress,
+        ),
+        Stage::Wide => in_l1(
+            setup,
+            &[
+                "vvp-selftests",
+                "--bench",
+                "round_trip.rs_to_rs",
+                "quiet.rs",
+                "precopy.rs",
+            ],
+            &WIDE_DEVICE,
+            minutes(5),
+            progress,
+        ),
+        Stage::Other => in_l1(
+            setup,
+            &[
+                "vvp-selftests",
+                "--bench",
+                "quiet.rs",
+                "recovery.rs",
+                "round_trip.rs_to_rs",
+                "precopy.rs",
+                "sealed.rs",
+            ],
+            &OTHER_DEVICE,
+            minutes(8),
+            progress,
+        ),
+        Stage::Large => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--large"],
+            &["--no-indirect", "--extra-parts", LARGE_CONTEXT],
+            minutes(5),
+            progress,
+        ),
+        Stage::NoAdmin => in_l1(
+            setup,
+            &["vvp-selftests", "--bench"],
+            &["--no-admin-vq"],
+            minutes(5),
+            progress,
+        ),
+        Stage::Sample => in_l1_without_bench(
+            setup,
+            &["vvp-selftests", "--edu"],
+            &SAMPLE_DEVICES,
+            minutes(5),
+            progress,
+        ),
+        Stage::Transitional => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--transitional"],
+            &["--transitional"],
+            minutes(10),
+            progress,
+        ),
+        Stage::Blk => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--device", "blk"],
+            &["--device", "blk", "--blk-queues", "4"],
+            minutes(5),
+            progress,
+        ),
+        Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::Stock => in_l1(
+            &setup.on_stock_kernel(),
+            &[
+                &["vvp-selftests", "--bench", "--access", "group"],
+                &STOCK_TESTS[..],
+            ]
+            .concat(),
+            &[],
+            minutes(5),
+            progress,
+        ),
+        Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
+        Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
+        Stage::Type1 => l2(
+            setup,
+            &[
+                "--container",
+                "type1",
+                "--enable-migration",
+                "auto",
+                // All memory is sent with the guest stopped.
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "device",
+            ],
+            &[],
+            progress,
+        ),
+        Stage::DmaLogging => l2(
+            setup,
+            &["--dma-logging", "iommu", "--expect-teller", "device"],
+            &[],
+            progress,
+        ),
+        Stage::NoDirtyBits => l2(
+            setup,
+            &[
+                "--enable-migration",
+                "auto",
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "device",
+            ],
+            &["--no-dirty-tracking"],
+            progress,
+        ),
+        Stage::Untracked => l2(
+            setup,
+            &[
+                "--container",
+                "type1",
+                "--dma-logging",
+                "off",
+                "--enable-migration",
+                "on",
+                "--downtime-limit",
+                "8000",
+                "--expect-teller",
+                "nobody",
+            ],
+            &[],
+            progress,
+        ),
+        Stage::StockMigration => {
+            let guest = setup.kernel.dir().display().to_string();
+            l2(
+                &setup.on_stock_kernel(),
+                &[
+                    "--called",
+                    "l2_stock",
+                    "--kernel",
+                    &guest,
+                    "--container",
+                    "type1",
+                    "--enable-migration",
+                    "on",
+                    // All memory is sent with the guest stopped.
+                    "--downtime-limit",
+                    "8000",
+                    "--expect-teller",
+                    "nobody",
+                ],
+                &[],
+                progress,
+            )
+        }
+        Stage::L2Wide => l2(
+            setup,
+            &["--called", "l2_wide", "--expect-teller", "iommu"],
+            &WIDE_DEVICE,
+            progress,
+        ),
+        Stage::L2Blk => l2(
+            setup,
+            &["--device", "blk", "--expect-teller", "iommu"],
+            &["--device", "blk", "--blk-queues", "4"],
+            progress,
+        ),
+        Stage::Plain => nested::run("l2-plain", || {
+            in_l1_without_bench(setup, &["l2-plain"], &PLAIN_DEVICES, minutes(5), progress)
+        }),
+        Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
+        Stage::VirtualIommu => l2(
+            setup,
+            &["--virtual-iommu", "identity", "--expect-teller", "iommu"],
+            &[],
+            progress,
+        ),
+        Stage::VirtualIommuControl => l2(
+            setup,
+            &["--virtual-iommu", "identity", "--negative-control"],
+            &[],
+            progress,
+        ),
+        Stage::Functions => in_l1_without_bench(
+            &setup.on_stock_kernel(),
+            &["/src/runner/l1/functions"],
+            &FUNCTIONS,
+            minutes(3),
+            progress,
+        ),
+        Stage::Packages => ktap_script("packages-test.sh", minutes(30), progress),
+        Stage::Arm64 => ktap_script("arm64-test.sh", minutes(1), progress),
+        Stage::ThereAndBack => scenario(setup, "there-and-back", progress),
+        Stage::CancelAndRetry => scenario(setup, "cancel-and-retry", progress),
+        Stage::L2File => scenario(setup, "file", progress),
+        Stage::Reset => scenario(setup, "reset", progress),
+        Stage::NextGuest => scenario(setup, "next-guest", progress),
+        Stage::DriverLater => scenario(setup, "driver-later", progress),
+        Stage::TwoFunctions => scenario(setup, "two-functions", progress),
+        Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
+        Stage::Multifd => scenario(setup, "multifd", progress),
+    }
+}
+
+/// What else can happen to a guest on its way.
+fn scenario(setup: &Setup, name: &str, progress: &mut Progress) -> Result<Counts> {
+    let arguments = ["--scenario", name, "--expect-teller", "iommu"];
+    l2(setup, &arguments, &[], progress)
+}
+
+/// One migration of a guest.
+fn l2(
+    setup: &Setup,
+    arguments: &[&str],
+    bench_arguments: &[&str],
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let command = [&["l2-migrate", "--ktap"], arguments].concat();
+    let limit = Duration::from_secs(360);
+    nested::run(&command.join(" "), || {
+        in_l1(setup, &command, bench_arguments, limit, progress)
+    })
+}
+
+/// Runs `cargo test` in the workspace and counts what it reports.
+fn cargo_test(arguments: &[&str], limit: Duration, progress: &mut Progress) -> Result<Counts> {
+    count(
+        "cargo test",
+        Command::new("cargo")
+            .args(["test", "--locked", "--no-fail-fast"])
+            .args(arguments)
+            .current_dir(Path::new(paths::SOURCE))
+            .env("CARGO_TARGET_DIR", paths::target())
+            .env("CARGO_TERM_COLOR", "never"),
+        libtest::parse,
+        limit,
+        progress,
+    )
+}
+
+/// Runs a script of the project that speaks KTAP, here in the toolroot.
+fn ktap_script(name: &'static str, limit: Duration, progress: &mut Progress) -> Result<Counts> {
+    let mut command = Command::new(Path::new(paths::SOURCE).join("scripts").join(name));
+    count(name, &mut command, ktap::parse, limit, progress)
+}
+
+/// Runs `command`, called `name`, and counts what it reports, of which `parse` makes sense.
+fn count(
+    name: &'static str,
+    command: &mut Command,
+    parse: fn(&str) -> Counts,
+    limit: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut dir = RunDir::create(Path::new(paths::RUNS))?;
+    let log = dir.file("output.log");
+    let status = native::run(name, command, &log, limit, progress)?;
+    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    let mut counts = parse(&text);
+    counts.log = text;
+    let log = paths::outside(&log);
+    let log = log.display();
+    match status {
+        None => counts.fail(
+            name,
+            format!("not finished within {} s (log: {log})", limit.as_secs()),
+        ),
+        Some(status) if !status.success() && counts.failed.is_empty() => {
+            counts.fail(name, format!("{status} (log: {log})"));
+        }
+        Some(_) => {}
+    }
+    if !counts.failed.is_empty() {
+        dir.keep();
+        eprintln!("    log: {log}");
+    }
+    Ok(counts)
+}
+
+/// Runs a KTAP-speaking program of this workspace in a fresh L1.
+fn in_l1(
+    setup: &Setup,
+    command: &[&str],
+    bench_arguments: &[&str],
+    timeout: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut job = job(setup, command, timeout);
+    job.bench = Some(paths::program("vfio-bench"));
+    job.bench_arguments = to_strings(bench_arguments);
+    if bench_arguments.contains(&"--no-admin-vq") {
+        let variable = ("VVP_NO_ADMIN".to_string(), "1".to_string());
+        job.environment.push(variable);
+    }
+    count_l1(&job, command[0], progress)
+}
+
+/// The same in an L1 that has the devices of these arguments instead of the bench's.
+fn in_l1_without_bench(
+    setup: &Setup,
+    command: &[&str],
+    qemu_arguments: &[&str],
+    timeout: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    let mut job = job(setup, command, timeout);
+    job.qemu_arguments = to_strings(qemu_arguments);
+    count_l1(&job, command[0], progress)
+}
+
+fn to_strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| word.to_string()).collect()
+}
+
+/// A job that runs a program of this workspace.
+fn job(setup: &Setup, command: &[&str], timeout: Duration) -> Job {
+    let mut words = vec![paths::program(command[0]).display().to_string()];
+    words.extend(to_strings(&command[1..]));
+    Job {
+        kernel: setup.kernel.clone(),
+        memory: "4G".to_string(),
+        bench: None,
+        bench_arguments: Vec::new(),
+        qemu_arguments: Vec::new(),
+        timeout,
+        keep: false,
+        environment: setup.environment(),
+        command: words,
+    }
+}
+
+/// Runs `job` and counts what its program, called `name`, reports.
+fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
+    let mut outcome = l1::run(job, &mut |line| {
+        if let Some(line) = line {
+            progress.message(line);
+        }
+        progress.tick();
+    })?;
+    let mut counts = ktap::parse(&outcome.output);
+    counts.log = std::mem::take(&mut outcome.output);
+    if outcome.timed_out() {
+        counts.fail(
+            name,
+            format!("not finished within {} s", job.timeout.as_secs()),
+        );
+    } else if ![0, KSFT_SKIP].contains(&outcome.status) && counts.failed.is_empty() {
+        counts.fail(name, format!("exit status {}", outcome.status));
+    }
+    if let Some(first) = outcome.alarms.first() {
+        let lines = outcome.alarms.len();
+        counts.fail(
+            "kernel log is clean",
+            format!("{lines} lines, the first: {}", first.trim()),
+        );
+    }
+    if let Some(panic) = outcome.bench_panic() {
+        counts.fail("bench", panic);
+    }
+    if !counts.failed.is_empty() {
+        outcome.dir.keep();
+        eprintln!("    logs: {}", paths::outside(outcome.dir.path()).display());
+    }
+    Ok(counts)
+}
