@@ -2,7 +2,7 @@
 //! Deviations that are known of a driver. The list is compared both ways: what is in it and
 //! does not happen is as wrong as what happens and is not in it.
 //!
-//! A line has a case's name, `error` or `advice`, and after `#` whatever explains it.
+//! A line has a case's name, `error`, `advice` or `skip`, and after `#` whatever explains it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +32,11 @@ impl Known {
                 [] => continue,
                 [name, "error"] => (name, Kind::Error),
                 [name, "advice"] => (name, Kind::Advice),
-                _ => bail!("line {}: not 'CASE error' or 'CASE advice'", number + 1),
+                [name, "skip"] => (name, Kind::Skip),
+                _ => bail!(
+                    "line {}: not 'CASE error', 'CASE advice' or 'CASE skip'",
+                    number + 1
+                ),
             };
             ensure!(
                 known.insert(name.to_owned(), kind).is_none(),

@@ -67,8 +67,8 @@ struct Options {
     /// Seconds that a case may take.
     #[arg(long, value_name = "S", default_value_t = 60)]
     timeout: u64,
-    /// Deviations that are known: lines of a case's name and 'error' or 'advice'. Any other
-    /// deviation, and any of these that is not seen, is not ok.
+    /// Deviations that are known: lines of a case's name and 'error', 'advice' or
+    /// 'skip'. Anything else that is not passed, and any of these that is not so, is not ok.
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
     /// Write a report there.
