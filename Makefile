@@ -7,7 +7,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # SIGN=later if something else signs.
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
-.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench deb docs help
+.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench conformance deb docs help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -49,6 +49,10 @@ check-all: setup
 bench: setup
 	@scripts/benchmark.sh Documentation/performance
 
+# What the conformance suite says of four drivers, for Documentation/conformance.rst.
+conformance: setup
+	@scripts/conformance.sh Documentation/conformance
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -67,6 +71,7 @@ help:
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-all        run all tests'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
+	@echo 'make conformance      run the VFIO conformance suite on four drivers, for Documentation/conformance'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'

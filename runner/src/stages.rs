@@ -106,6 +106,16 @@ const MIGRATION_TESTS: [&str; 10] = [
     "faults.rs",
 ];
 
+/// The conformance suite on four drivers, on devices of the bench, of QEMU and of none.
+const CONFORMANCE_SUBJECTS: [&str; 6] = [
+    "/src/runner/l1/conformance",
+    "rs.cdev",
+    "rs.group",
+    "c.cdev",
+    "edu.cdev",
+    "mtty.cdev",
+];
+
 /// What a distribution's kernel may make a difference to, and can be had without iommufd.
 const STOCK_TESTS: [&str; 14] = [
     "module.",
@@ -239,6 +249,12 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::ConformanceSuite => {
+            let mut job = job(setup, &CONFORMANCE_SUBJECTS, minutes(6));
+            job.bench = Some(paths::program("vfio-bench"));
+            job.qemu_arguments = to_strings(&SAMPLE_DEVICES[2..]);
+            count_l1(&job, "vfio-mig-conformance", progress)
+        }
         Stage::Stock => in_l1(
             &setup.on_stock_kernel(),
             &[
