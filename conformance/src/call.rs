@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::libc::{self, c_ulong};
 
+use crate::lies;
 use crate::memory::{Memory, Structure};
 
 /// An ioctl with a structure. Embedded pointers must name memory of [`Memory`], or memory
@@ -17,7 +18,11 @@ pub fn structure(
 ) -> Result<i32, Errno> {
     // SAFETY: the kernel touches what is announced, for which a `Structure` has room, and
     // what embedded pointers name, of which no reference exists.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument.pointer()) })
+    let answer = Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument.pointer()) });
+    if lies::is_told("bytes_beyond") {
+        argument.set(108, &[0]);
+    }
+    lies::answer(request, answer)
 }
 
 /// An ioctl whose structure is at `offset` in `memory`, and may reach beyond its pages.
@@ -30,13 +35,17 @@ pub fn in_memory(
     assert!(offset < memory.len());
     // SAFETY: to memory that is only accessed by volatile operations, the kernel may do
     // what it likes; callers leave no mapping of anything else behind it.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, memory.address() + offset as u64) })
+    let answer = Errno::result(unsafe {
+        libc::ioctl(fd.as_raw_fd(), request, memory.address() + offset as u64)
+    });
+    lies::answer(request, answer)
 }
 
 /// An ioctl whose structure is at an address that no process can have.
 pub fn nowhere(fd: BorrowedFd<'_>, request: c_ulong) -> Result<i32, Errno> {
     // SAFETY: the address is in the kernel's half; a copy to or from it can only fail.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, 1_u64 << 63) })
+    let answer = Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, 1_u64 << 63) });
+    lies::answer(request, answer)
 }
 
 /// An ioctl with a number.

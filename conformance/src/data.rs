@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd;
 
 use crate::call;
+use crate::lies;
 use crate::memory::{Memory, Structure};
 use crate::uapi;
 
@@ -59,7 +60,7 @@ impl Data {
 
     /// read(2), as it is.
     pub fn read_raw(&self, out: &mut [u8]) -> Result<usize, Errno> {
-        unistd::read(&self.0, out)
+        lies::read(unistd::read(&self.0, out), out.len())
     }
 
     /// read(2) into `memory`, as far as there is any.
@@ -135,7 +136,10 @@ impl Data {
 
     /// write(2), as it is.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        unistd::write(&self.0, bytes)
+        if lies::is_told("writes_are_lost") {
+            return Ok(bytes.len());
+        }
+        lies::written(unistd::write(&self.0, bytes), bytes.len())
     }
 
     /// Writes all of `bytes`, `chunk` at a time.
@@ -158,6 +162,9 @@ impl Data {
         let mut polled = [PollFd::new(self.fd(), events)];
         let ready =
             poll(&mut polled, PollTimeout::from(patience)).context("poll of the descriptor")?;
+        if lies::is_told("polls_are_ready") {
+            return Ok((patience == 0).then_some(events));
+        }
         Ok((ready > 0).then(|| polled[0].revents().unwrap_or(PollFlags::empty())))
     }
 

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use crate::call;
 use crate::data::Data;
 use crate::fsm::State;
+use crate::lies;
 use crate::memory::{Memory, Structure};
 use crate::space::{Space, Way, open};
 use crate::target::Target;
@@ -111,16 +112,23 @@ impl Device {
         // struct vfio_irq_info: argsz, flags, index, count.
         let mut info = Structure::of_u32(&[16, 0, index, 0]);
         call::structure(self.fd(), uapi::DEVICE_GET_IRQ_INFO, &mut info)?;
-        Ok(info.u32(12))
+        Ok(info.u32(12) + lies::another())
     }
 
     /// Reads from a region.
     pub fn read_region(&self, offset: u64, out: &mut [u8]) -> Result<(), Errno> {
-        self.file.read_exact_at(out, offset).map_err(errno)
+        self.file.read_exact_at(out, offset).map_err(errno)?;
+        if let Some(byte) = out.first_mut() {
+            *byte ^= lies::another() as u8;
+        }
+        Ok(())
     }
 
     /// VFIO_DEVICE_RESET.
     pub fn reset(&self) -> Result<(), Errno> {
+        if lies::is_told("resets_do_nothing") {
+            return Ok(());
+        }
         call::number(self.fd(), uapi::DEVICE_RESET, 0).map(drop)
     }
 
@@ -169,7 +177,8 @@ impl Device {
     pub fn state_and_fd(&self) -> Result<(u32, i32), Errno> {
         let mut data = vec![0x55; 8];
         self.feature(FEATURE_GET | uapi::MIG_DEVICE_STATE, &mut data)?;
-        Ok((u32_at(&data, 0), u32_at(&data, 4) as i32))
+        let state = u32_at(&data, 0) ^ u32::from(lies::is_told("state_is_other"));
+        Ok((state, u32_at(&data, 4) as i32))
     }
 
     /// Its state.
@@ -181,6 +190,9 @@ impl Device {
 
     /// Asks for the state with this number. Returns the descriptor, if there is one.
     pub fn set_number(&self, state: u32) -> Result<Option<Data>, Errno> {
+        if lies::is_told("states_stay") {
+            return Ok(None);
+        }
         let mut data = state.to_ne_bytes().to_vec();
         data.extend((-1_i32).to_ne_bytes());
         self.feature(FEATURE_SET | uapi::MIG_DEVICE_STATE, &mut data)?;

@@ -11,6 +11,7 @@ mod data;
 mod device;
 mod fsm;
 mod known;
+mod lies;
 mod memory;
 mod report;
 mod rules;

@@ -35,6 +35,23 @@ pub const IOAS_ALLOC: c_ulong = iommufd(0x81);
 pub const IOAS_MAP: c_ulong = iommufd(0x85);
 pub const IOAS_UNMAP: c_ulong = iommufd(0x86);
 
+/// What opens a device and says what it is.
+pub const OPENING: [c_ulong; 13] = [
+    GET_API_VERSION,
+    SET_IOMMU,
+    GROUP_GET_STATUS,
+    GROUP_SET_CONTAINER,
+    GROUP_GET_DEVICE_FD,
+    DEVICE_GET_INFO,
+    DEVICE_GET_REGION_INFO,
+    DEVICE_BIND_IOMMUFD,
+    DEVICE_ATTACH_IOMMUFD_PT,
+    IOAS_ALLOC,
+    IOAS_MAP,
+    IOAS_UNMAP,
+    DEVICE_GET_IRQ_INFO,
+];
+
 pub const TYPE1V2_IOMMU: u32 = 3;
 pub const GROUP_FLAGS_VIABLE: u32 = 1;
 pub const DEVICE_FLAGS_RESET: u32 = 1 << 0;

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::device::Device;
 use crate::fsm::State;
+use crate::lies;
 use crate::memory::{Access, Memory, PAGE};
 use crate::rules;
 use crate::trial::{Case, End, Trial, Verdict};
@@ -184,7 +185,7 @@ impl Bitmap {
     }
 
     fn load(&self) -> Vec<u8> {
-        self.memory.load(PAGE, self.room())
+        lies::bitmap(self.memory.load(PAGE, self.room()))
     }
 }
 
