@@ -234,11 +234,19 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// The case does not apply without VFIO_DEVICE_RESET.
+    /// The case does not apply without VFIO_DEVICE_RESET, which some have and do not say so.
     pub fn require_reset(&self) -> Result<&Device, End> {
         let device = self.device()?;
-        if device.info_flags()? & uapi::DEVICE_FLAGS_RESET == 0 {
-            skip!("the device cannot be reset (VFIO_DEVICE_FLAGS_RESET)");
+        let announced = device.info_flags()? & uapi::DEVICE_FLAGS_RESET != 0;
+        match device.reset() {
+            Ok(()) if !announced => {
+                self.advise("VFIO_DEVICE_RESET works, and VFIO_DEVICE_FLAGS_RESET is not set");
+            }
+            Ok(()) => {}
+            Err(errno) if announced => {
+                return Err(End::Error(format!("VFIO_DEVICE_RESET: {errno:?}")));
+            }
+            Err(_) => skip!("the device cannot be reset (VFIO_DEVICE_FLAGS_RESET)"),
         }
         Ok(device)
     }
@@ -296,8 +304,11 @@ pub fn ignore<T>(_: T) {}
 pub fn tidy(device: &Device) -> Result<bool> {
     // What a case has started. That nothing was started is no concern of this.
     let _ = device.stop_log();
-    if device.info_flags()? & uapi::DEVICE_FLAGS_RESET != 0 {
-        device.reset().context("VFIO_DEVICE_RESET after the case")?;
+    let announced = device.info_flags()? & uapi::DEVICE_FLAGS_RESET != 0;
+    // Some have it and do not say so.
+    let reset = device.reset();
+    if announced || reset.is_ok() {
+        reset.context("VFIO_DEVICE_RESET after the case")?;
         let state = device.state()?;
         anyhow::ensure!(
             state == State::Running,

@@ -106,13 +106,12 @@ const MIGRATION_TESTS: [&str; 10] = [
     "faults.rs",
 ];
 
-/// The conformance suite on four drivers, on devices of the bench, of QEMU and of none.
-const CONFORMANCE_SUBJECTS: [&str; 6] = [
+/// The conformance suite on the drivers that need the bench, or no device at all.
+const CONFORMANCE_SUITE: [&str; 5] = [
     "/src/runner/l1/conformance",
     "rs.cdev",
     "rs.group",
     "c.cdev",
-    "edu.cdev",
     "mtty.cdev",
 ];
 
@@ -250,10 +249,15 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
         Stage::ConformanceSuite => {
-            let mut job = job(setup, &CONFORMANCE_SUBJECTS, minutes(6));
-            job.bench = Some(paths::program("vfio-bench"));
-            job.qemu_arguments = to_strings(&SAMPLE_DEVICES[2..]);
-            count_l1(&job, "vfio-mig-conformance", progress)
+            let mut counts = in_l1(setup, &CONFORMANCE_SUITE, &[], minutes(6), progress)?;
+            counts.add(in_l1_without_bench(
+                setup,
+                &[CONFORMANCE_SUITE[0], "edu.cdev"],
+                &SAMPLE_DEVICES,
+                minutes(3),
+                progress,
+            )?);
+            Ok(counts)
         }
         Stage::Stock => in_l1(
             &setup.on_stock_kernel(),

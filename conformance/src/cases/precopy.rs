@@ -62,7 +62,7 @@ pub fn cases() -> Vec<Case> {
             &rules::PRECOPY_INITIAL,
             asking_reads_nothing,
         ),
-        Case::new(
+        Case::alone(
             "precopy.v1_has_no_reinit",
             &rules::PRECOPY_V2,
             v1_has_no_reinit,
