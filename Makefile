@@ -8,7 +8,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
-	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean help
+	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
+	conformance help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -70,6 +71,10 @@ matrix:
 bench: setup
 	@scripts/benchmark.sh Documentation/performance
 
+# What the conformance suite says of four drivers, for Documentation/conformance.rst.
+conformance: setup
+	@scripts/conformance.sh Documentation/conformance
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -100,6 +105,7 @@ help:
 	@echo 'make check-series     run those for one series: VVP_KERNEL_SERIES=7.2'
 	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
+	@echo 'make conformance      run the VFIO conformance suite on four drivers, for Documentation/conformance'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'

@@ -34,6 +34,8 @@ pub enum Stage {
     Blk,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
+    /// The conformance suite, on four drivers.
+    ConformanceSuite,
     /// The module on a distribution's kernel, as it is.
     Stock,
     /// Live migration of a guest.

@@ -106,6 +106,15 @@ const MIGRATION_TESTS: [&str; 10] = [
     "faults.rs",
 ];
 
+/// The conformance suite on the drivers that need the bench, or no device at all.
+const CONFORMANCE_SUITE: [&str; 5] = [
+    "/src/runner/l1/conformance",
+    "rs.cdev",
+    "rs.group",
+    "c.cdev",
+    "mtty.cdev",
+];
+
 /// What a distribution's kernel may make a difference to, and can be had without iommufd.
 const STOCK_TESTS: [&str; 14] = [
     "module.",
@@ -239,6 +248,17 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::ConformanceSuite => {
+            let mut counts = in_l1(setup, &CONFORMANCE_SUITE, &[], minutes(6), progress)?;
+            counts.add(in_l1_without_bench(
+                setup,
+                &[CONFORMANCE_SUITE[0], "edu.cdev"],
+                &SAMPLE_DEVICES,
+                minutes(3),
+                progress,
+            )?);
+            Ok(counts)
+        }
         Stage::Stock => in_l1(
             &setup.on_stock_kernel(),
             &[
