@@ -7,6 +7,7 @@ mod guest;
 mod temp_dir;
 mod wire;
 
+mod broken_messages;
 mod command_line;
 mod config_space;
 mod control_socket;
