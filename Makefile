@@ -7,7 +7,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # SIGN=later if something else signs.
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
-.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench deb docs help
+.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench fuzz deb docs help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -49,6 +49,11 @@ check-all: setup
 bench: setup
 	@scripts/benchmark.sh Documentation/performance
 
+# What is run is counted, and what is learnt is kept in the cache for the next time.
+fuzz:
+	@scripts/toolroot.sh build
+	@scripts/fuzz.sh run $(or $(TIME),10m) $(TARGETS)
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -67,9 +72,10 @@ help:
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-all        run all tests'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
+	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
 	@echo
-	@echo 'demo, check, check-all, bench, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check, check-all, bench, fuzz, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
