@@ -9,7 +9,7 @@ export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
 	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
-	conformance help
+	conformance fuzz help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -75,6 +75,11 @@ bench: setup
 conformance: setup
 	@scripts/conformance.sh Documentation/conformance
 
+# What is run is counted, and what is learnt is kept in the cache for the next time.
+fuzz:
+	@scripts/toolroot.sh build
+	@scripts/fuzz.sh run $(or $(TIME),10m) $(TARGETS)
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -106,6 +111,7 @@ help:
 	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make conformance      run the VFIO conformance suite on four drivers, for Documentation/conformance'
+	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
@@ -114,4 +120,4 @@ help:
 	@echo 'make cache-prune      remove from it what no tree needs any more'
 	@echo 'make distclean        remove all of it'
 	@echo
-	@echo 'demo, check*, bench, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'All of them from make demo on keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

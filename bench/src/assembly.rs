@@ -19,7 +19,7 @@ use crate::pci::iommu_function::{self, IommuFunction};
 use crate::pci::port::FunctionPort;
 use crate::pci::sriov::{VfGate, VfLayout};
 use crate::qemu;
-use crate::server;
+use crate::server::Socket;
 use crate::virtio::machine::Machine;
 
 /// VFs at most: without ARI, a device has eight functions.
@@ -127,17 +127,21 @@ impl Assembly {
 
     /// Listens in `dir`: pf.sock, vf1.sock and so on, iommu.sock.
     pub fn listen(&self, dir: &Path) -> io::Result<()> {
+        self.sockets(dir)?.into_iter().try_for_each(Socket::spawn)
+    }
+
+    /// The sockets that it listens at, the PF's first and the IOMMU's last.
+    pub fn sockets(&self, dir: &Path) -> io::Result<Vec<Socket>> {
+        let mut sockets = Vec::new();
         for (number, endpoint) in self.endpoints.iter().enumerate() {
             let name = function_name(number);
             let ram = (number == 0).then(|| self.ram.clone());
-            server::spawn(&qemu::socket(dir, &name), &name, endpoint.clone(), ram)?;
+            let path = qemu::socket(dir, &name);
+            sockets.push(Socket::bind(&path, &name, endpoint.clone(), ram)?);
         }
-        server::spawn(
-            &qemu::socket(dir, "iommu"),
-            "iommu",
-            self.iommu.clone(),
-            None,
-        )
+        let path = qemu::socket(dir, "iommu");
+        sockets.push(Socket::bind(&path, "iommu", self.iommu.clone(), None)?);
+        Ok(sockets)
     }
 
     /// The IOMMU.

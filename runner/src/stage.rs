@@ -12,6 +12,8 @@ pub enum Stage {
     /// the logic shared with the module, programs as their users meet them, and what
     /// kernels the scripts refuse.
     Conformance,
+    /// Everything that parses, fuzzed for a fixed number of executions.
+    Fuzz,
     /// The documentation: built without a warning, and naming only what there is.
     Docs,
     /// The module and the C driver in a virtual machine.

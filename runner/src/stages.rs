@@ -164,6 +164,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(15),
             progress,
         ),
+        Stage::Fuzz => ktap_script("fuzz-smoke.sh", minutes(30), progress),
         Stage::Docs => docs::check(
             Path::new(paths::SOURCE),
             Path::new(paths::RUNS),

@@ -6,6 +6,7 @@
 mod guest;
 mod wire;
 
+mod broken_messages;
 mod command_line;
 mod config_space;
 mod control_socket;
