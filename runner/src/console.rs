@@ -1,30 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a kernel log says that it should not.
 
-/// Texts by which the kernel reports that something in it is wrong.
-const ALARMS: &[&str] = &[
-    "BUG: ",
-    "kernel BUG at",
-    "WARNING: ",
-    "Oops",
-    "general protection fault",
-    "Kernel panic",
-    "KASAN: ",
-    "UBSAN: ",
-    "INFO: task ",
-    "unreferenced object",
-    "possible recursive locking",
-    "possible circular locking",
-    "suspicious RCU usage",
-    "rust_kernel: panicked",
-];
-
 /// The lines of a kernel log that report a fault of the kernel.
 pub fn alarms(log: &str) -> Vec<&str> {
-    log.lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| ALARMS.iter().any(|alarm| line.contains(alarm)))
-        .collect()
+    kernel_alarms::in_log(log).collect()
 }
 
 /// The last `count` lines of a log that say something.
@@ -40,16 +19,6 @@ pub fn tail(log: &str, count: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_faults_and_only_them() {
-        let log = "[    0.1] Linux version 7.3.4\r\n\
-                   [    3.0] virtio_vfio_pci_rs: loading out-of-tree module taints kernel.\r\n\
-                   [    4.0] WARNING: CPU: 0 PID: 12 at drivers/vfio/vfio_main.c:12\r\n\
-                   [    5.0] BUG: kernel NULL pointer dereference\r\n";
-        assert_eq!(alarms(log).len(), 2);
-        assert!(alarms(log)[0].ends_with("vfio_main.c:12"));
-    }
 
     #[test]
     fn tail_skips_blank_lines() {

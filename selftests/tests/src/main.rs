@@ -14,6 +14,7 @@ mod disk_rig;
 mod dma_log;
 mod dma_logging;
 mod edu;
+mod expected;
 mod faults;
 mod fd_lifetime;
 mod framing;
@@ -24,6 +25,7 @@ mod large;
 mod legacy;
 mod lifetimes;
 mod loading;
+mod lockdep;
 mod memory;
 mod module;
 mod no_admin;
@@ -56,10 +58,7 @@ fn main() -> ExitCode {
     let (list, filters) = (arguments.list, arguments.filters());
     match Config::new(arguments) {
         Ok(config) => run(&Arc::new(config), list, &filters),
-        Err(error) => {
-            println!("Bail out! {error:#}");
-            ExitCode::from(ktap::FAIL)
-        }
+        Err(error) => ktap::bail_out(&format!("{error:#}")),
     }
 }
 
@@ -109,23 +108,25 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
         // Last: an object whose destruction was refused stays until the PF is reset.
         faults::add(&mut suite, config);
     }
-    suite.retain(filters);
+    lockdep::add(&mut suite);
     kmemleak::add(&mut suite);
+    if let Err(filter) = suite.retain(filters) {
+        return ktap::bail_out(&format!("no test here has '{filter}' in its name"));
+    }
     if list {
         suite.list();
         return ExitCode::SUCCESS;
+    }
+    if config.bench || config.edu {
+        suite.forbid_skips(expected::skips(config.access));
     }
     if !nix::unistd::geteuid().is_root() {
         println!("KTAP version 1\n1..0 # SKIP root is needed");
         return ExitCode::from(ktap::SKIP);
     }
-    if let Err(error) = config.prepare() {
-        println!("Bail out! {error:#}");
-        return ExitCode::from(ktap::FAIL);
+    let ready = config.prepare().and_then(|()| kmemleak::begin());
+    match ready {
+        Ok(()) => suite.run(),
+        Err(error) => ktap::bail_out(&format!("{error:#}")),
     }
-    if let Err(error) = kmemleak::begin() {
-        println!("Bail out! {error:#}");
-        return ExitCode::from(ktap::FAIL);
-    }
-    suite.run()
 }
