@@ -3,30 +3,9 @@
 
 pub use supervise::tail;
 
-/// Texts by which the kernel reports that something in it is wrong.
-const ALARMS: &[&str] = &[
-    "BUG: ",
-    "kernel BUG at",
-    "WARNING: ",
-    "Oops",
-    "general protection fault",
-    "Kernel panic",
-    "KASAN: ",
-    "UBSAN: ",
-    "INFO: task ",
-    "unreferenced object",
-    "possible recursive locking",
-    "possible circular locking",
-    "suspicious RCU usage",
-    "rust_kernel: panicked",
-];
-
 /// The lines of a kernel log that report a fault of the kernel.
 pub fn alarms(log: &str) -> Vec<&str> {
-    log.lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| ALARMS.iter().any(|alarm| line.contains(alarm)))
-        .collect()
+    kernel_alarms::in_log(log).collect()
 }
 
 #[cfg(test)]
