@@ -72,7 +72,8 @@ modprobe -a iommufd vfio-pci kvm
 modprobe kvm_amd 2>/dev/null || modprobe kvm_intel
 # A module that is not installed has to be loaded already.
 [ -e "/sys/bus/pci/drivers/$driver" ] || modprobe "$driver"
-mapfile -t functions < <(vfio-bench-guest vf-up --count 2 --driver "$driver")
+vfio-bench-guest vf-up --count 2 --driver "$driver" >"$dir/functions"
+mapfile -t functions <"$dir/functions"
 ip address add 192.168.77.1/24 dev eth0
 ip link set eth0 up
 
