@@ -19,21 +19,36 @@ initrd=${INITRD:-$here/guest.gz}
 dir=$(mktemp -d)
 PATH=$here:$PATH
 
+declare -A to from
+
 # qmp NAME COMMAND [ARGUMENTS]: what the QEMU answers.
 qmp() {
-	printf '{"execute":"qmp_capabilities"}\n{"execute":"%s","arguments":%s}\n' "$2" "${3:-"{}"}" |
-		socat -t 2 - "UNIX-CONNECT:$dir/$1.qmp" | tail -n 1
+	local line
+	printf '{"execute":"%s","arguments":%s}\n' "$2" "${3:-"{}"}" >&"${to[$1]}"
+	while read -r -t 20 -u "${from[$1]}" line; do
+		case $line in
+		*'"error"'*) echo "$line" >&2; return 1 ;;
+		*'"return"'*) echo "$line"; return ;;
+		esac
+	done
+	echo "$1 does not answer" >&2
+	return 1
 }
 
 # start NAME FUNCTION ARGUMENT...: a QEMU with that function.
 start() {
-	local name=$1 function=$2
+	local name=$1 function=$2 fd
 	shift 2
+	mkfifo "$dir/$name.in" "$dir/$name.out"
+	exec {fd}<>"$dir/$name.in" && to[$name]=$fd
+	exec {fd}<>"$dir/$name.out" && from[$name]=$fd
 	"$vmm" -accel kvm -cpu host -machine q35,usb=off -m 256 -nodefaults -display none \
 		-kernel "$kernel" -initrd "$initrd" -append "console=ttyS0 quiet" \
 		-object iommufd,id=iommufd0 \
 		-device "vfio-pci,host=$function,iommufd=iommufd0,enable-migration=on" \
-		-serial "file:$dir/$name.console" -qmp "unix:$dir/$name.qmp,server=on,wait=off" "$@" &
+		-chardev "pipe,id=qmp,path=$dir/$name" -mon chardev=qmp,mode=control \
+		-serial "file:$dir/$name.console" "$@" &
+	qmp "$name" qmp_capabilities >/dev/null
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
@@ -57,16 +72,16 @@ modprobe -a iommufd vfio-pci kvm
 modprobe kvm_amd 2>/dev/null || modprobe kvm_intel
 # A module that is not installed has to be loaded already.
 [ -e "/sys/bus/pci/drivers/$driver" ] || modprobe "$driver"
-mapfile -t functions < <(vfio-bench-guest vf-up --count 2 --driver "$driver")
+vfio-bench-guest vf-up --count 2 --driver "$driver" >"$dir/functions"
+mapfile -t functions <"$dir/functions"
 ip address add 192.168.77.1/24 dev eth0
 ip link set eth0 up
 
 start source "${functions[0]}"
 wait_for 60 echoes source
 start target "${functions[1]}" -incoming "unix:$dir/migration"
-wait_for 60 test -S "$dir/migration"
 [ -z "${FAULT:-}" ] || vfio-bench-guest ask "$FAULT"
-qmp source migrate "{\"uri\":\"unix:$dir/migration\"}"
+qmp source migrate "{\"uri\":\"unix:$dir/migration\"}" >/dev/null
 wait_for 120 migrated
 echo "$status"
 if ! grep -q '"status": "completed"' <<<"$status"; then
