@@ -212,8 +212,8 @@ mod tests {
                 &[BOOT, "inject = { command = \"parts-get\" }"],
                 "status, delay-ms",
             ),
-            ("functions = 9", &[], "functions: "),
-            ("device = \"blk\"\nfunctions = 2", &[], "device: "),
+            ("functions = 9", &[BOOT], "functions: "),
+            ("device = \"blk\"\nfunctions = 2", &[BOOT], "device: "),
             (
                 "device = \"blk\"",
                 &[BOOT, "work = { name = \"a\" }"],
