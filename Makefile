@@ -10,6 +10,7 @@ export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
 	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
 	conformance fuzz help
+	check-quick check-all bench conformance deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules

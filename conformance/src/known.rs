@@ -2,9 +2,10 @@
 //! Deviations that are known of a driver. The list is compared both ways: what is in it and
 //! does not happen is as wrong as what happens and is not in it.
 //!
-//! A line has a case's name, `error`, `advice` or `skip`, and after `#` whatever explains it.
+//! A line has a case's name, `error`, `advice`, `skip` or `crash`, and after `#` whatever
+//! explains it. A case that would crash the kernel counts as an error, and is not run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +14,10 @@ use crate::report::Kind;
 
 /// What cases are known to come to.
 #[derive(Debug, Default)]
-pub struct Known(BTreeMap<String, Kind>);
+pub struct Known {
+    results: BTreeMap<String, Kind>,
+    crashes: BTreeSet<String>,
+}
 
 impl Known {
     /// Reads a list.
@@ -24,37 +28,46 @@ impl Known {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let mut known = BTreeMap::new();
+        let mut known = Self::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
             let words: Vec<&str> = line.split_whitespace().collect();
             let (name, kind) = match words[..] {
                 [] => continue,
                 [name, "error"] => (name, Kind::Error),
+                [name, "crash"] => {
+                    known.crashes.insert(name.to_owned());
+                    (name, Kind::Error)
+                }
                 [name, "advice"] => (name, Kind::Advice),
                 [name, "skip"] => (name, Kind::Skip),
                 _ => bail!(
-                    "line {}: not 'CASE error', 'CASE advice' or 'CASE skip'",
+                    "line {}: not 'CASE error', 'CASE advice', 'CASE skip' or 'CASE crash'",
                     number + 1
                 ),
             };
             ensure!(
-                known.insert(name.to_owned(), kind).is_none(),
+                known.results.insert(name.to_owned(), kind).is_none(),
                 "line {}: {name} is there twice",
                 number + 1
             );
         }
-        Ok(Self(known))
+        Ok(known)
     }
 
     /// What the case called `name` is known to come to.
     pub fn get(&self, name: &str) -> Option<Kind> {
-        self.0.get(name).copied()
+        self.results.get(name).copied()
+    }
+
+    /// Whether the case called `name` is known to crash the kernel.
+    pub fn crashes(&self, name: &str) -> bool {
+        self.crashes.contains(name)
     }
 
     /// Names in the list that are of no case.
     pub fn strangers<'a>(&'a self, cases: &'a [&str]) -> impl Iterator<Item = &'a str> {
-        self.0
+        self.results
             .keys()
             .map(String::as_str)
             .filter(|name| !cases.contains(name))
@@ -67,11 +80,12 @@ mod tests {
 
     #[test]
     fn lists() {
-        let known = Known::parse("# of a driver\n\na.b error  # why\nc advice\n").unwrap();
+        let known = Known::parse("# of a driver\n\na.b crash  # why\nc advice\n").unwrap();
         assert_eq!(
             (known.get("a.b"), known.get("c"), known.get("d")),
             (Some(Kind::Error), Some(Kind::Advice), None)
         );
+        assert!(known.crashes("a.b") && !known.crashes("c"));
         assert_eq!(known.strangers(&["c"]).collect::<Vec<_>>(), ["a.b"]);
         for bad in ["a", "a worse", "a error twice", "a error\na advice"] {
             assert!(Known::parse(bad).is_err(), "{bad}");

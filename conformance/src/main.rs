@@ -68,8 +68,8 @@ struct Options {
     /// Seconds that a case may take.
     #[arg(long, value_name = "S", default_value_t = 60)]
     timeout: u64,
-    /// Deviations that are known: lines of a case's name and 'error', 'advice' or
-    /// 'skip'. Anything else that is not passed, and any of these that is not so, is not ok.
+    /// Deviations that are known: lines of a case's name and 'error', 'advice',
+    /// 'skip', or 'crash', with which it is not run. Anything else that is not passed, and any of these that is not so, is not ok.
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
     /// Write a report there.

@@ -47,7 +47,14 @@ impl Run<'_> {
         let mut entries = Vec::new();
         let mut held = None;
         for (index, case) in cases.iter().enumerate() {
-            let entry = self.one(case, &mut held)?;
+            let entry = if self.known.is_some_and(|known| known.crashes(&case.name)) {
+                entry(
+                    case,
+                    error("not run: it is known to crash the kernel".into()),
+                )
+            } else {
+                self.one(case, &mut held)?
+            };
             print_entry(index + 1, case, &entry, self.expected(&case.name));
             entries.push(entry);
         }
