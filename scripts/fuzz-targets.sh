@@ -57,8 +57,9 @@ cargo_with() {
 
 build() { cargo_with $out "$flags" build --bins; }
 
-# What a fuzzer would take long to find.
-seeds() { cargo_with $out "$flags" run --example seeds $learnt; }
+# What a fuzzer would take long to find. Without its instrumentation, which only targets have
+# the other half of.
+seeds() { LLVM_PROFILE_FILE=/dev/null cargo_with $out/coverage -Cinstrument-coverage run --example seeds $learnt; }
 
 # fuzz TARGET LOG ARGUMENT...: one run. Sets executed.
 fuzz() {
