@@ -7,7 +7,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # SIGN=later if something else signs.
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
-.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-all bench fuzz deb docs help
+.PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
+	check-quick check-all bench fuzz deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -29,21 +30,28 @@ samples: kernel-is-fit
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
-# Everything below needs nothing but root and the package registries. It installs
-# mmdebstrap if that is missing, and touches nothing else outside the cache directory.
+# Everything below needs nothing but the package registries, and root or a user who may
+# create user namespaces. It touches nothing outside the cache directory.
 setup:
 	@scripts/setup.sh
 
-demo: setup
+setup-demo:
+	@scripts/setup.sh demo
+
+demo: setup-demo
 	@scripts/selftests.sh run demo
 
 check: setup
 	@scripts/selftests.sh run check
 
+check-quick: setup
+	@scripts/selftests.sh run check --quick
+
 check-all: setup
 	@scripts/kernel.sh build arm64
 	@scripts/module.sh build arm64
 	@scripts/selftests.sh run check --all
+	@scripts/selftests.sh record
 
 # The report that is kept in Documentation is made anew.
 bench: setup
@@ -58,6 +66,15 @@ fuzz:
 deb:
 	@scripts/packages.sh build $(OUT)
 
+cache:
+	@scripts/cache.sh list
+
+cache-prune:
+	@scripts/cache.sh prune
+
+distclean: clean
+	@scripts/cache.sh prune --all
+
 # The documentation, with warnings as errors.
 docs:
 	@scripts/toolroot.sh build
@@ -70,12 +87,16 @@ help:
 	@echo 'make samples          build the module and the sample driver'
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
-	@echo 'make check-all        run all tests'
+	@echo 'make check-quick      run some of each kind, within five minutes'
+	@echo 'make check-all        run all tests, within TIME_ALL'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
+	@echo 'make cache            list what the cache has, and what needs it'
+	@echo 'make cache-prune      remove from it what no tree needs any more'
+	@echo 'make distclean        remove all of it'
 	@echo
-	@echo 'demo, check, check-all, bench, fuzz, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check*, bench, fuzz, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
