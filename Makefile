@@ -11,6 +11,7 @@ export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
 	conformance fuzz help
 	check-quick check-all bench conformance deb docs cache cache-prune distclean help
+	check-quick check-all bench fuzz deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -122,3 +123,4 @@ help:
 	@echo 'make distclean        remove all of it'
 	@echo
 	@echo 'All of them from make demo on keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check*, bench, fuzz, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

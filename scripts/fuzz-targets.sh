@@ -3,6 +3,7 @@
 # Builds and runs the fuzz targets, inside the toolroot (see Documentation/fuzzing.rst).
 #
 #   fuzz-targets.sh build                    with the instrumentation that libFuzzer wants
+#   fuzz-targets.sh seeds                    a first corpus, into the cache
 #   fuzz-targets.sh smoke                    a fixed number of executions each; prints KTAP
 #   fuzz-targets.sh run SECONDS [TARGET...]  in turn until the time is over, and count
 #   fuzz-targets.sh minimize [TARGET...]     what covers most of the corpus, into the tree
@@ -19,6 +20,8 @@ learnt=/cache/fuzz
 counts=$out/counts
 # A target's turn, in seconds.
 turn=60
+# Files of each corpus in the tree.
+files=48
 
 # The names, out of the manifest.
 all=($(sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"$/\1/p' /src/fuzz/Cargo.toml))
@@ -41,17 +44,24 @@ few() {
 	esac
 }
 
-cargo_build() {
-	CARGO_TARGET_DIR=$1 RUSTFLAGS=$2 \
-		cargo build --locked --release --manifest-path /src/fuzz/Cargo.toml --target $triple --bins
-}
-
 # As cargo-fuzz has it, but for the sanitizers, which a stable compiler does not have.
-build() {
-	cargo_build $out "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing"
+
+# cargo_with DIRECTORY FLAGS COMMAND ARGUMENT...
+cargo_with() {
+	local dir=$1 flags=$2 command=$3
+	shift 3
+	CARGO_TARGET_DIR=$dir RUSTFLAGS=$flags \
+		cargo "$command" --locked --release --manifest-path /src/fuzz/Cargo.toml --target $triple "$@"
 }
+
+build() { cargo_with $out "$flags" build --bins; }
+
+# What a fuzzer would take long to find. Without its instrumentation, which only targets have
+# the other half of.
+seeds() { LLVM_PROFILE_FILE=/dev/null cargo_with $out/coverage -Cinstrument-coverage run --example seeds $learnt; }
 
 # fuzz TARGET LOG ARGUMENT...: one run. Sets executed.
 fuzz() {
@@ -99,7 +109,7 @@ run() {
 	while [ $SECONDS -lt $end ]; do
 		for target in "$@"; do
 			[ $SECONDS -lt $end ] || break
-			mkdir -p "$learnt/$target"
+			mkdir -p "$learnt/$target" "/src/fuzz/corpus/$target"
 			started=$SECONDS
 			if ! fuzz "$target" "$log" -max_total_time=$((end - SECONDS < turn ? end - SECONDS : turn)) \
 				"$learnt/$target" "/src/fuzz/corpus/$target"; then
@@ -116,7 +126,8 @@ run() {
 	return $failed
 }
 
-# Small files that reach together what the whole corpus reaches; the fewest that do.
+# Of the files that reach together what the whole corpus reaches, those that came first: they
+# add most. What once failed stays.
 minimize() {
 	local target work
 	[ $# -gt 0 ] || set -- "${all[@]}"
@@ -125,8 +136,8 @@ minimize() {
 		mkdir -p "$learnt/$target" "/src/fuzz/corpus/$target"
 		"$programs/$target" -set_cover_merge=1 -max_len="$(length_of "$target")" "$work" \
 			"/src/fuzz/corpus/$target" "$learnt/$target" >/dev/null 2>&1
-		rm -f "/src/fuzz/corpus/$target"/*
-		cp "$work"/* "/src/fuzz/corpus/$target"
+		find "/src/fuzz/corpus/$target" -type f ! -name 'regression-*' -delete
+		ls -tr "$work" | head -n "$files" | (cd "$work" && xargs -r cp -t "/src/fuzz/corpus/$target")
 		rm -r "$work"
 		echo "$target: $(ls "/src/fuzz/corpus/$target" | wc -l) files"
 	done
@@ -150,7 +161,10 @@ subject_of() {
 
 coverage() {
 	local target work=$out/coverage
-	cargo_build $work -Cinstrument-coverage >&2
+	# libFuzzer itself is as it was.
+	local built=($out/$triple/release/build/libfuzzer-sys-*/out/libfuzzer.a)
+	[ ! -e "${built[0]}" ] || export CUSTOM_LIBFUZZER_PATH=${built[0]}
+	cargo_with $work -Cinstrument-coverage build --bins >&2
 	for target in "${all[@]}"; do
 		mkdir -p "$learnt/$target"
 		rm -f "$work/$target".profraw
@@ -184,10 +198,10 @@ coverage() {
 }
 
 case ${1:-} in
-build | smoke | coverage) "$1" ;;
+build | seeds | smoke | coverage) "$1" ;;
 run | minimize) "$@" ;;
 *)
-	echo "usage: fuzz-targets.sh build|smoke|run SECONDS|minimize|coverage" >&2
+	echo "usage: fuzz-targets.sh build|seeds|smoke|run SECONDS|minimize|coverage" >&2
 	exit 1
 	;;
 esac

@@ -51,8 +51,8 @@ pub fn run(data: &[u8]) {
 fn answer(control: &Control, line: &[u8]) -> bool {
     match control.answer(line) {
         Ok(answer) => {
-            assert_eq!(answer["ok"], Value::Bool(true), "{answer}");
-            assert!(!answer.to_string().contains('\n'), "an answer is a line");
+            let text = serde_json::to_string(&answer).expect("JSON");
+            assert!(text.starts_with('{') && !text.contains('\n'), "an answer is a line");
             true
         }
         Err(reason) => {

@@ -11,8 +11,8 @@ use crate::wire::*;
 const ROUNDS: usize = 8;
 /// Descriptors of each queue.
 const SIZE: u16 = 16;
-/// Where descriptors lead to, mostly: the first function's memory.
-const PLACE: u64 = 0x100_0000;
+/// Where descriptors lead to, mostly: memory that no driver uses.
+const PLACE: u64 = 0x180_0000;
 
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);

@@ -146,8 +146,11 @@ impl Unit {
     pub fn read(&self, offset: u64, data: &mut [u8]) {
         let state = self.lock();
         for (position, byte) in data.iter_mut().enumerate() {
-            let at = offset + position as u64;
-            *byte = (state.registers.read(at & !7) >> ((at & 7) * 8)) as u8;
+            // Nothing is behind the last address.
+            let at = offset.checked_add(position as u64);
+            *byte = at.map_or(0, |at| {
+                (state.registers.read(at & !7) >> ((at & 7) * 8)) as u8
+            });
         }
     }
 

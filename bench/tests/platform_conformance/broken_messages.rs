@@ -84,6 +84,35 @@ fn a_read_of_more_than_a_message_has() {
     }
 }
 
+/// Found by fuzzing: the IOMMU's registers were looked for beyond the last address.
+#[test]
+fn accesses_at_the_end_of_the_address_space() {
+    let mut guest = Guest::new(1);
+    for region in [region::BAR0, region::CONFIG] {
+        for length in [1, 4, 8] {
+            let mut data = [0xee; 8];
+            let offset = u64::MAX - 3;
+            let iommu = &mut guest.iommu;
+            iommu
+                .region_write(region, offset, &data[..length])
+                .expect("reply");
+            iommu
+                .region_read(region, offset, &mut data[..length])
+                .expect("reply");
+            assert!(data[..length].iter().all(|&byte| byte == 0));
+            for function in &mut guest.functions {
+                function
+                    .region_read(region, offset, &mut data[..length])
+                    .expect("reply");
+                function
+                    .region_write(region, offset, &data[..length])
+                    .expect("reply");
+            }
+        }
+    }
+    assert_eq!(guest.iommu.reset().ok(), Some(()));
+}
+
 #[test]
 fn cut_messages_and_noise() {
     let guest = alone();
