@@ -10,8 +10,6 @@ export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
 	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
 	conformance fuzz help
-	check-quick check-all bench conformance deb docs cache cache-prune distclean help
-	check-quick check-all bench fuzz deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -123,4 +121,3 @@ help:
 	@echo 'make distclean        remove all of it'
 	@echo
 	@echo 'All of them from make demo on keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
-	@echo 'demo, check*, bench, fuzz, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
