@@ -14,9 +14,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::kmsg::{self, Log};
 use child::Limits;
@@ -131,8 +133,10 @@ impl ExpectedSkip {
 #[derive(Default)]
 pub struct Suite {
     tests: Vec<Test>,
-    /// The skips that are none of the others, which are failures; none is, without this.
+    /// Set where all skips but these are failures.
     expected_skips: Option<Vec<ExpectedSkip>>,
+    /// Set by a signal that is to end the tests.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Suite {
@@ -187,6 +191,16 @@ impl Suite {
         self.expected_skips = Some(expected);
     }
 
+    /// From now on a signal that would end this process ends the tests instead: the one that
+    /// runs, and with it all, so that the caller can put things back.
+    pub fn stop_at_signals(&mut self) -> Result<()> {
+        for signal in child::ENDING {
+            signal_hook::flag::register(signal as i32, Arc::clone(&self.interrupted))
+                .with_context(|| format!("handling {signal}"))?;
+        }
+        Ok(())
+    }
+
     /// Keeps the tests whose title contains any of `filters` (all, if there are none). The
     /// error is a filter that no test was kept for.
     pub fn retain(&mut self, filters: &[String]) -> Result<(), String> {
@@ -204,19 +218,23 @@ impl Suite {
         Ok(())
     }
 
+    /// What the tests are called, in their order.
+    pub fn titles(&self) -> Vec<String> {
+        self.tests.iter().map(Test::title).collect()
+    }
+
     /// Prints the titles.
     pub fn list(&self) {
-        for test in &self.tests {
-            println!("{}", test.title());
+        for title in self.titles() {
+            println!("{title}");
         }
     }
 
     /// A title that two tests have: one of them could vanish, and nobody would see it.
     fn duplicate(&self) -> Option<String> {
         let mut seen = HashSet::new();
-        self.tests
-            .iter()
-            .map(Test::title)
+        self.titles()
+            .into_iter()
             .find(|title| !seen.insert(title.clone()))
     }
 
@@ -244,6 +262,10 @@ impl Suite {
                 println!("Bail out! a test cannot be killed; the device or the kernel is stuck");
                 break;
             }
+            if self.interrupted.load(Ordering::Relaxed) {
+                println!("{totals}");
+                return bail_out("interrupted");
+            }
         }
         println!("{totals}");
         match trouble(&mut log) {
@@ -258,7 +280,11 @@ impl Suite {
 
     fn run_one(&self, test: &Test, log: &mut Log) -> Result<Outcome> {
         let before = trouble(log)?;
-        let outcome = child::run(&test.body, Limits::for_verdict(test.limit))?;
+        let outcome = child::run(
+            &test.body,
+            Limits::for_verdict(test.limit),
+            &self.interrupted,
+        )?;
         let outcome = match outcome {
             Outcome::Skip(reason) if !self.may_skip(&test.title(), &reason) => {
                 Outcome::UnexpectedSkip(reason)
@@ -348,8 +374,7 @@ mod tests {
         let mut suite = suite(&[("arcs", "a"), ("quiet", "a"), ("quiet", "b")]);
         suite.add_always("kmemleak", "kernel", "x", LIMIT, || Ok(()));
         suite.retain(&["quiet.rs.a".to_owned()]).unwrap();
-        let titles: Vec<_> = suite.tests.iter().map(Test::title).collect();
-        assert_eq!(titles, ["quiet.rs.a", "kmemleak.kernel.x"]);
+        assert_eq!(suite.titles(), ["quiet.rs.a", "kmemleak.kernel.x"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod ktap;
 pub mod memcg;
 pub mod net;
 pub mod pci;
+pub mod setting;
 pub mod sriov;
 pub mod tracefs;
 pub mod vfio;

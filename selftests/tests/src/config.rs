@@ -8,7 +8,11 @@ use clap::{Parser, ValueEnum};
 use vvp_harness::control::Control;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::vfio::Access;
+use vvp_harness::virtio::Layout;
 use vvp_harness::{kmod, skip, sriov};
+
+use crate::disturbance::Disturbance;
+use crate::edu;
 
 /// Where the bench's PF is.
 const BENCH_PF: &str = "0000:01:00.0";
@@ -55,6 +59,12 @@ pub struct Arguments {
     /// What the functions are
     #[arg(long, env = "VVP_DEVICE", value_enum, default_value_t = DeviceType::Net)]
     device: DeviceType,
+    /// The function whose disk, all of it, may be overwritten; not needed on the bench
+    #[arg(long, value_name = "ADDRESS")]
+    destroy_disk: Vec<Address>,
+    /// Print what the tests would disturb, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print the names of the tests and do nothing
     #[arg(long)]
     pub list: bool,
@@ -125,6 +135,8 @@ pub struct Config {
     pub access: Access,
     /// What the functions are.
     pub device: DeviceType,
+    /// Functions whose disks may be overwritten.
+    destroy_disk: Vec<Address>,
 }
 
 impl Config {
@@ -142,7 +154,45 @@ impl Config {
             transitional: arguments.transitional,
             access: arguments.access,
             device: arguments.device,
+            destroy_disk: arguments.destroy_disk,
         })
+    }
+
+    /// What the tests change on a machine that is not made for them; the error is a reason
+    /// not to. Looks only.
+    pub fn disturbance(&self) -> Result<Option<Disturbance>> {
+        if self.bench {
+            self.ensure_bench()?;
+            return Ok(None);
+        }
+        if self.edu {
+            let found = edu::devices()?.len();
+            ensure!(found >= 2, "--edu is for a machine with two edu devices");
+            return Ok(None);
+        }
+        let functions: Vec<Function> = [&self.vf, &self.vf2]
+            .into_iter()
+            .flatten()
+            .map(Function::open)
+            .collect::<Result<_>>()?;
+        let found = Disturbance::find(&functions, &self.module_name(Driver::Rs))?;
+        found.ensure_harmless(&self.destroy_disk)?;
+        Ok(Some(found))
+    }
+
+    /// Whether this is the machine that --bench is for: the bench answers, and the function
+    /// has what real hardware has not.
+    fn ensure_bench(&self) -> Result<()> {
+        let mut control = Control::find()
+            .context("--bench is for the bench's machine only")?
+            .context("--bench is for the bench's machine only: no control port is here")?;
+        control.state().context("asking the bench")?;
+        let pf = Function::open(&BENCH_PF.parse()?)?;
+        ensure!(
+            Layout::of_function(&pf)?.vendor.is_some(),
+            "{BENCH_PF} is not a function of the bench"
+        );
+        Ok(())
     }
 
     /// Makes the machine ready: modules, and on the bench the VFs.

@@ -11,6 +11,7 @@ mod blk;
 mod config;
 mod dirty;
 mod disk_rig;
+mod disturbance;
 mod dma_log;
 mod dma_logging;
 mod edu;
@@ -41,6 +42,7 @@ mod stream;
 mod torture;
 mod vfmig;
 mod vmm;
+mod weakness_table;
 mod weaknesses;
 mod without_iommufd;
 
@@ -55,14 +57,27 @@ use config::{Arguments, Config, DeviceType};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (list, filters) = (arguments.list, arguments.filters());
+    let (list, dry_run) = (arguments.list, arguments.dry_run);
+    let filters = arguments.filters();
     match Config::new(arguments) {
-        Ok(config) => run(&Arc::new(config), list, &filters),
+        Ok(config) => {
+            let config = Arc::new(config);
+            let mut suite = select(&config);
+            if let Err(filter) = suite.retain(&filters) {
+                return ktap::bail_out(&format!("no test here has '{filter}' in its name"));
+            }
+            if list {
+                suite.list();
+                return ExitCode::SUCCESS;
+            }
+            run(&config, suite, dry_run)
+        }
         Err(error) => ktap::bail_out(&format!("{error:#}")),
     }
 }
 
-fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
+/// The tests for what there is.
+fn select(config: &Arc<Config>) -> Suite {
     let mut suite = Suite::default();
     if config.edu {
         edu::add(&mut suite);
@@ -110,23 +125,88 @@ fn run(config: &Arc<Config>, list: bool, filters: &[String]) -> ExitCode {
     }
     lockdep::add(&mut suite);
     kmemleak::add(&mut suite);
-    if let Err(filter) = suite.retain(filters) {
-        return ktap::bail_out(&format!("no test here has '{filter}' in its name"));
-    }
-    if list {
-        suite.list();
-        return ExitCode::SUCCESS;
-    }
     if config.bench || config.edu {
         suite.forbid_skips(expected::skips(config.access));
     }
+    suite
+}
+
+/// Runs them, and leaves the machine as it was.
+fn run(config: &Config, mut suite: Suite, dry_run: bool) -> ExitCode {
     if !nix::unistd::geteuid().is_root() {
         println!("KTAP version 1\n1..0 # SKIP root is needed");
         return ExitCode::from(ktap::SKIP);
     }
+    let disturbance = match config.disturbance() {
+        Ok(found) => found,
+        Err(error) => return ktap::bail_out(&format!("{error:#}")),
+    };
+    match &disturbance {
+        Some(found) => ktap::diagnose(&format!("what is disturbed, and put back:\n{found}")),
+        None if dry_run => ktap::diagnose("a machine made for these tests"),
+        None => {}
+    }
+    if dry_run {
+        return ExitCode::SUCCESS;
+    }
+    // From here on an interruption ends the tests, and not what puts everything back.
+    if let Err(error) = suite.stop_at_signals() {
+        return ktap::bail_out(&format!("{error:#}"));
+    }
     let ready = config.prepare().and_then(|()| kmemleak::begin());
-    match ready {
+    let status = match ready {
         Ok(()) => suite.run(),
         Err(error) => ktap::bail_out(&format!("{error:#}")),
+    };
+    match disturbance.map_or(Ok(()), |found| found.restore()) {
+        Ok(()) => status,
+        Err(error) => ktap::bail_out(&format!("not all is as it was: {error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles(arguments: &[&str]) -> Vec<String> {
+        let arguments = ["vvp-selftests"].iter().chain(arguments);
+        let config = Config::new(Arguments::parse_from(arguments)).unwrap();
+        select(&Arc::new(config)).titles()
+    }
+
+    #[test]
+    fn names_are_unique_whatever_is_selected() {
+        for arguments in [
+            &["--bench"][..],
+            &["--bench", "--access", "group"],
+            &["--bench", "--device", "blk"],
+            &["--bench", "--transitional"],
+            &["--bench", "--no-admin"],
+            &["--bench", "--large"],
+            &["--edu"],
+            &[],
+        ] {
+            let mut titles = titles(arguments);
+            assert!(!titles.is_empty(), "{arguments:?}");
+            titles.sort();
+            let count = titles.len();
+            titles.dedup();
+            assert_eq!(titles.len(), count, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn every_weakness_has_a_test() {
+        let titles = titles(&["--bench"]);
+        for number in weakness_table::read().unwrap().keys() {
+            let elsewhere = weaknesses::ELSEWHERE
+                .iter()
+                .find(|(weakness, _)| weakness == number);
+            let found = titles.iter().any(|title| match elsewhere {
+                Some((_, other)) => title == other,
+                None => title.starts_with(&format!("weaknesses.rs.{number}_")),
+            });
+            assert!(found, "{number}");
+        }
     }
 }

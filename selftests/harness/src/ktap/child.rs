@@ -6,13 +6,15 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
@@ -41,8 +43,18 @@ impl Limits {
     }
 }
 
-/// Runs `body` in a child process.
-pub fn run(body: &dyn Fn() -> Result<()>, limits: Limits) -> Result<Outcome> {
+/// How often an interruption is looked for.
+const ATTENTION: Duration = Duration::from_millis(500);
+
+/// Signals by which somebody wants the tests to end.
+pub const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// Runs `body` in a child process, which is killed if `interrupted` is set.
+pub fn run(
+    body: &dyn Fn() -> Result<()>,
+    limits: Limits,
+    interrupted: &AtomicBool,
+) -> Result<Outcome> {
     // What the test starts must not have it, or it would seem to live on in that.
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let (reader, mut writer) = (File::from(reader), File::from(writer));
@@ -53,13 +65,17 @@ pub fn run(body: &dyn Fn() -> Result<()>, limits: Limits) -> Result<Outcome> {
             drop(reader);
             // The parent's end must be the child's, even if the parent is killed.
             let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            for ending in ENDING {
+                // SAFETY: what this process inherited is no handler that anybody misses.
+                let _ = unsafe { signal(ending, SigHandler::SigDfl) };
+            }
             let message = verdict(body).encode();
             let sent = writer.write_all(message.as_bytes());
             std::process::exit(i32::from(sent.is_err()))
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            watch(child, reader, limits)
+            watch(child, reader, limits, interrupted)
         }
     }
 }
@@ -80,16 +96,20 @@ pub fn verdict(body: &dyn Fn() -> Result<()>) -> Outcome {
 }
 
 /// Sees `child` to its end.
-fn watch(child: Pid, mut pipe: File, limits: Limits) -> Result<Outcome> {
+fn watch(child: Pid, mut pipe: File, limits: Limits, interrupted: &AtomicBool) -> Result<Outcome> {
     let mut message = Vec::new();
-    if !read_some(&mut pipe, &mut message, Instant::now() + limits.verdict)? {
+    let deadline = Instant::now() + limits.verdict;
+    if !read_some(&mut pipe, &mut message, deadline, interrupted)? {
+        if interrupted.load(Ordering::Relaxed) {
+            return end(child, "interrupted".to_owned(), limits.death);
+        }
         let reason = format!("not done after {} s", limits.verdict.as_secs());
         return end(child, reason, limits.death);
     }
     let deadline = Instant::now() + limits.exit;
     let closed = loop {
         let length = message.len();
-        if !read_some(&mut pipe, &mut message, deadline)? {
+        if !read_some(&mut pipe, &mut message, deadline, interrupted)? {
             break false;
         }
         if message.len() == length {
@@ -115,14 +135,26 @@ fn watch(child: Pid, mut pipe: File, limits: Limits) -> Result<Outcome> {
     })
 }
 
-/// Reads what there is, or waits for it until `deadline`; false if nothing came by then.
-/// At the end of the file nothing is added.
-fn read_some(pipe: &mut File, message: &mut Vec<u8>, deadline: Instant) -> Result<bool> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-    if poll(&mut fds, timeout).context("poll")? == 0 {
-        return Ok(false);
+/// Reads what there is, or waits for it until `deadline`, or until `interrupted` is set;
+/// false if nothing came by then. At the end of the file nothing is added.
+fn read_some(
+    pipe: &mut File,
+    message: &mut Vec<u8>,
+    deadline: Instant,
+    interrupted: &AtomicBool,
+) -> Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        // A signal that comes just before the waiting is noticed a little later.
+        let timeout = PollTimeout::try_from(left.min(ATTENTION)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) if interrupted.load(Ordering::Relaxed) => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => break,
+            Err(errno) => return Err(errno).context("poll"),
+        }
     }
     let mut bytes = [0; 4096];
     let length = pipe.read(&mut bytes).context("reading the verdict")?;
@@ -198,7 +230,7 @@ mod tests {
     }
 
     fn failure(body: &dyn Fn() -> Result<()>, limits: Limits) -> String {
-        match run(body, limits).unwrap() {
+        match run(body, limits, &AtomicBool::new(false)).unwrap() {
             Outcome::Fail(text) => text,
             other => panic!("{other:?}"),
         }
@@ -222,7 +254,11 @@ mod tests {
 
     #[test]
     fn a_verdict_comes_through() {
-        assert_eq!(run(&|| Ok(()), limits(600, 600)).unwrap(), Outcome::Pass);
+        let never = AtomicBool::new(false);
+        assert_eq!(
+            run(&|| Ok(()), limits(600, 600), &never).unwrap(),
+            Outcome::Pass
+        );
         let long = "x".repeat(100_000);
         assert_eq!(
             failure(&|| Err(anyhow::anyhow!(long.clone())), limits(600, 600)),
@@ -240,6 +276,18 @@ mod tests {
             limits(1, 600),
         );
         assert_eq!(text, "not done after 1 s");
+    }
+
+    #[test]
+    fn an_interruption_ends_it() {
+        let body = || {
+            hang();
+            Ok(())
+        };
+        assert_eq!(
+            run(&body, limits(600, 600), &AtomicBool::new(true)).unwrap(),
+            Outcome::Fail("interrupted".to_owned())
+        );
     }
 
     #[test]
