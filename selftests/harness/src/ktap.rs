@@ -102,6 +102,8 @@ pub struct Test {
     limit: Duration,
     /// Whatever is selected.
     always: bool,
+    /// Whether it has a result. If not, what it came to is told, and in no sum.
+    judged: bool,
     body: Box<dyn Fn() -> Result<()>>,
 }
 
@@ -166,6 +168,7 @@ impl Suite {
             name: name.into(),
             limit,
             always: false,
+            judged: true,
             body: Box::new(body),
         });
     }
@@ -182,6 +185,21 @@ impl Suite {
         self.add_slow(fixture, variant, name, limit, body);
         if let Some(test) = self.tests.last_mut() {
             test.always = true;
+        }
+    }
+
+    /// Adds a test of something that is not ours to judge, but that judged tests rest on.
+    pub fn add_foreign(
+        &mut self,
+        fixture: &'static str,
+        variant: impl Into<String>,
+        name: impl Into<String>,
+        limit: Duration,
+        body: impl Fn() -> Result<()> + 'static,
+    ) {
+        self.add_slow(fixture, variant, name, limit, body);
+        if let Some(test) = self.tests.last_mut() {
+            test.judged = false;
         }
     }
 
@@ -248,16 +266,25 @@ impl Suite {
             Err(error) => return bail_out(&format!("{error:#}")),
         };
         println!("KTAP version 1");
-        println!("1..{}", self.tests.len());
+        let judged = self.tests.iter().filter(|test| test.judged);
+        println!("1..{}", judged.count());
         let mut totals = Totals::default();
-        for (index, test) in self.tests.iter().enumerate() {
+        for test in &self.tests {
             let start = Instant::now();
             let outcome = self
                 .run_one(test, &mut log)
                 .unwrap_or_else(|error| Outcome::Fail(format!("runner: {error:#}")));
             println!("# {:.2} s", start.elapsed().as_secs_f64());
-            totals.count(&outcome);
-            report(index + 1, &test.title(), &outcome);
+            if test.judged {
+                totals.count(&outcome);
+                report(totals.all(), &test.title(), &outcome);
+            } else {
+                diagnose(&format!(
+                    "reported: {}: {}",
+                    test.title(),
+                    outcome.in_words()
+                ));
+            }
             if outcome == Outcome::Stuck {
                 println!("Bail out! a test cannot be killed; the device or the kernel is stuck");
                 break;
@@ -279,7 +306,10 @@ impl Suite {
     }
 
     fn run_one(&self, test: &Test, log: &mut Log) -> Result<Outcome> {
-        let before = trouble(log)?;
+        let before = match test.judged {
+            true => trouble(log)?,
+            false => None,
+        };
         let outcome = child::run(
             &test.body,
             Limits::for_verdict(test.limit),
@@ -291,12 +321,13 @@ impl Suite {
             }
             other => other,
         };
-        if outcome == Outcome::Stuck {
+        // What the kernel says of a test that is not judged is on the next one.
+        if outcome == Outcome::Stuck || !test.judged {
             return Ok(outcome);
         }
         let during = trouble(log)?;
         let complaints: Vec<String> = [
-            before.map(|text| format!("the kernel complained after the test before:\n{text}")),
+            before.map(|text| format!("the kernel complained before this test:\n{text}")),
             during.map(|text| format!("the kernel complained:\n{text}")),
         ]
         .into_iter()

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{FAIL, PASS, SKIP};
+use super::{FAIL, PASS, SKIP, one_line};
 
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
@@ -25,6 +25,18 @@ impl Outcome {
             Self::Skip(text) => format!("S{text}"),
             Self::UnexpectedSkip(text) => format!("U{text}"),
             Self::Stuck => "X".to_owned(),
+        }
+    }
+
+    /// For who only tells it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Pass => "as expected".to_owned(),
+            Self::Fail(text) => format!("otherwise than expected: {}", one_line(text)),
+            Self::Skip(text) | Self::UnexpectedSkip(text) => {
+                format!("not seen: {}", one_line(text))
+            }
+            Self::Stuck => "hangs".to_owned(),
         }
     }
 
@@ -56,6 +68,10 @@ impl Totals {
             Outcome::Skip(_) => self.skip += 1,
             Outcome::Fail(_) | Outcome::UnexpectedSkip(_) | Outcome::Stuck => self.fail += 1,
         }
+    }
+
+    pub fn all(&self) -> usize {
+        self.pass + self.fail + self.skip
     }
 
     pub fn exit_status(&self) -> u8 {
