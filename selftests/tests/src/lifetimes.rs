@@ -14,9 +14,9 @@ use vvp_harness::pci::Function;
 use vvp_harness::vfio::{DataFd, Device, State};
 use vvp_harness::{expect, expect_eq, kmod, note, skip, sriov};
 
-use crate::arcs::enter;
 use crate::config::{Config, Driver};
 use crate::rig;
+use crate::states::enter;
 
 const LIMIT: Duration = Duration::from_secs(180);
 

@@ -13,9 +13,9 @@ use vvp_harness::pci::Function;
 use vvp_harness::vfio::{Access, Device, Space, State};
 use vvp_harness::{expect, expect_eq, note, wait};
 
-use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};
 use crate::rig::{self, Talk};
+use crate::states::{TABLE, enter};
 
 /// After which a device in pre-copy is asked again.
 const INTERVAL: Duration = Duration::from_millis(1000);
