@@ -189,13 +189,19 @@ impl Config {
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.
-            match self.device {
-                DeviceType::Net => pf.wait_netdev()?,
-                DeviceType::Blk => pf.wait_disk()?,
-            };
+            self.wait_for_pf(&pf)?;
             sriov::bring_up_bench(&pf, BENCH_VFS)?;
         }
         Ok(())
+    }
+
+    /// Waits until the driver of `pf` has made of it what it is.
+    pub fn wait_for_pf(&self, pf: &Function) -> Result<()> {
+        match self.device {
+            DeviceType::Net => pf.wait_netdev(),
+            DeviceType::Blk => pf.wait_disk(),
+        }
+        .map(drop)
     }
 
     /// The function under test.

@@ -260,7 +260,7 @@ fn pf_unbound(config: &Config) -> Result<()> {
         || pf.unbind(),
         || {
             pf.bind(&driver)?;
-            pf.wait_netdev()?;
+            config.wait_for_pf(&pf)?;
             sriov::bring_up_bench(&pf, count).map(drop)
         },
     )

@@ -49,6 +49,7 @@ mod vmm;
 mod weakness_table;
 mod weaknesses;
 mod without_iommufd;
+mod work;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The tests for what there is.
+/// The tests for what there is, and for what it can do.
 fn select(config: &Arc<Config>) -> Suite {
     let mut suite = Suite::default();
     if config.edu {
@@ -88,44 +89,11 @@ fn select(config: &Arc<Config>) -> Suite {
         vfmig::add_edu(&mut suite);
     } else if config.large {
         large::add(&mut suite, config);
-    } else if config.device == DeviceType::Blk {
-        blk::add(&mut suite, config);
     } else if config.no_admin {
         no_admin::add(&mut suite, config);
         vfmig::add_no_admin(&mut suite, config);
-    } else if config.transitional {
-        legacy::add(&mut suite, config);
-        // A modern driver must be able to use such a device, too.
-        round_trip::add(&mut suite, config);
     } else {
-        module::add(&mut suite, config);
-        passthrough::add(&mut suite, config);
-        if config.access == Access::Group {
-            without_iommufd::add(&mut suite, config);
-        }
-        iommu::add(&mut suite, config);
-        dirty::add(&mut suite, config);
-        dma_log::add(&mut suite, config);
-        vmm::add(&mut suite, config);
-        kvm_ring::add(&mut suite, config);
-        arcs::add(&mut suite, config);
-        quiet::add(&mut suite, config);
-        recovery::add(&mut suite, config);
-        round_trip::add(&mut suite, config);
-        precopy::add(&mut suite, config);
-        stream::add(&mut suite, config);
-        sealed::add(&mut suite, config);
-        observe::add(&mut suite, config);
-        vfmig::add(&mut suite, config);
-        data_fd::add(&mut suite, config);
-        lifetimes::add(&mut suite, config);
-        torture::add(&mut suite, config);
-        if config.bench {
-            blackout::add(&mut suite, config);
-            weaknesses::add(&mut suite, config);
-        }
-        // Last: an object whose destruction was refused stays until the PF is reset.
-        faults::add(&mut suite, config);
+        add_migratable(&mut suite, config);
     }
     lockdep::add(&mut suite);
     kmemleak::add(&mut suite);
@@ -133,6 +101,48 @@ fn select(config: &Arc<Config>) -> Suite {
         suite.forbid_skips(expected::skips(config.access));
     }
     suite
+}
+
+/// The tests of functions that can be migrated.
+fn add_migratable(suite: &mut Suite, config: &Arc<Config>) {
+    let net = config.device == DeviceType::Net;
+    module::add(suite, config);
+    passthrough::add(suite, config);
+    if config.access == Access::Group && net {
+        without_iommufd::add(suite, config);
+    }
+    iommu::add(suite, config);
+    dirty::add(suite, config);
+    dma_log::add(suite, config);
+    vmm::add(suite, config);
+    kvm_ring::add(suite, config);
+    arcs::add(suite, config);
+    recovery::add(suite, config);
+    if net {
+        quiet::add(suite, config);
+        round_trip::add(suite, config);
+        precopy::add(suite, config);
+        observe::add(suite, config);
+        vfmig::add(suite, config);
+    } else {
+        blk::add(suite, config);
+    }
+    if config.transitional {
+        legacy::add(suite, config);
+    }
+    stream::add(suite, config);
+    sealed::add(suite, config);
+    data_fd::add(suite, config);
+    lifetimes::add(suite, config);
+    torture::add(suite, config);
+    if config.bench {
+        if net {
+            blackout::add(suite, config);
+        }
+        weaknesses::add(suite, config);
+    }
+    // Last: an object whose destruction was refused stays until the PF is reset.
+    faults::add(suite, config);
 }
 
 /// Runs them, and leaves the machine as it was.

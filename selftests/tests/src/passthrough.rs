@@ -13,7 +13,7 @@ use vvp_harness::vfio::{Access, BAR0, MSIX, REQUEST};
 use vvp_harness::virtio::{Layout, common};
 use vvp_harness::{expect, expect_eq, note};
 
-use crate::config::{Config, Driver};
+use crate::config::{Config, DeviceType, Driver};
 use crate::description::{describe, expect_same};
 use crate::rig::{self, Talk};
 
@@ -23,18 +23,23 @@ type Body = fn(&Config, Driver, Access) -> Result<()>;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    let tests: [(&str, Body); 7] = [
+    let mut tests: Vec<(&str, Body)> = vec![
         ("same_as_vfio_pci", same_as_vfio_pci),
         ("features_of_vfio_pci", features_of_vfio_pci),
         ("bar_mapping", bar_mapping),
         ("interrupt_loopback", interrupt_loopback),
-        ("interrupts_and_frames", interrupts_and_frames),
-        ("reset", reset),
         ("request_to_give_back", request_to_give_back),
     ];
+    if config.device == DeviceType::Net {
+        let frames: [(&str, Body); 2] = [
+            ("interrupts_and_frames", interrupts_and_frames),
+            ("reset", reset),
+        ];
+        tests.extend(frames);
+    }
     for driver in [Driver::Rs, Driver::C] {
         for access in [Access::Cdev, Access::Group] {
-            for (name, test) in tests {
+            for &(name, test) in &tests {
                 let config = Arc::clone(config);
                 suite.add(
                     "passthrough",
