@@ -3,6 +3,7 @@
 //! of PCI functions (sysfs), modules, the bench's control socket, VFIO and
 //! iommufd clients, userspace virtio drivers, and a KTAP test runner.
 
+pub mod bench;
 pub mod blk;
 pub mod control;
 pub mod debugfs;

@@ -8,8 +8,7 @@ use clap::{Parser, ValueEnum};
 use vvp_harness::control::Control;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::vfio::Access;
-use vvp_harness::virtio::Layout;
-use vvp_harness::{kmod, skip, sriov};
+use vvp_harness::{bench, kmod, skip, sriov};
 
 use crate::disturbance::Disturbance;
 use crate::edu;
@@ -162,7 +161,7 @@ impl Config {
     /// not to. Looks only.
     pub fn disturbance(&self) -> Result<Option<Disturbance>> {
         if self.bench {
-            self.ensure_bench()?;
+            bench::physical_function(&BENCH_PF.parse()?)?;
             return Ok(None);
         }
         if self.edu {
@@ -180,21 +179,6 @@ impl Config {
         Ok(Some(found))
     }
 
-    /// Whether this is the machine that --bench is for: the bench answers, and the function
-    /// has what real hardware has not.
-    fn ensure_bench(&self) -> Result<()> {
-        let mut control = Control::find()
-            .context("--bench is for the bench's machine only")?
-            .context("--bench is for the bench's machine only: no control port is here")?;
-        control.state().context("asking the bench")?;
-        let pf = Function::open(&BENCH_PF.parse()?)?;
-        ensure!(
-            Layout::of_function(&pf)?.vendor.is_some(),
-            "{BENCH_PF} is not a function of the bench"
-        );
-        Ok(())
-    }
-
     /// Makes the machine ready: modules, and on the bench the VFs.
     pub fn prepare(&self) -> Result<()> {
         let unsafe_interrupts = self.bench || self.edu;
@@ -205,13 +189,19 @@ impl Config {
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.
-            match self.device {
-                DeviceType::Net => pf.wait_netdev()?,
-                DeviceType::Blk => pf.wait_disk()?,
-            };
+            self.wait_for_pf(&pf)?;
             sriov::bring_up_bench(&pf, BENCH_VFS)?;
         }
         Ok(())
+    }
+
+    /// Waits until the driver of `pf` has made of it what it is.
+    pub fn wait_for_pf(&self, pf: &Function) -> Result<()> {
+        match self.device {
+            DeviceType::Net => pf.wait_netdev(),
+            DeviceType::Blk => pf.wait_disk(),
+        }
+        .map(drop)
     }
 
     /// The function under test.

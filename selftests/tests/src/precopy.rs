@@ -16,10 +16,10 @@ use vvp_harness::vfio::{DataFd, Device, Precopy, State};
 use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
+use crate::dice::Dice;
 use crate::framing;
 use crate::rig::{self, Talk};
-use crate::round_trip::moved_parts;
-use crate::torture::Dice;
+use crate::transfer::moved_parts;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -13,9 +13,10 @@ use vvp_harness::pci::Function;
 use vvp_harness::vfio::{Access, Device, Space, State};
 use vvp_harness::{expect, expect_eq, note, wait};
 
-use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};
-use crate::rig::{self, Talk};
+use crate::rig;
+use crate::states::{TABLE, enter};
+use crate::work::Work;
 
 /// After which a device in pre-copy is asked again.
 const INTERVAL: Duration = Duration::from_millis(1000);
@@ -83,7 +84,7 @@ fn reset_in_every_state(config: &Config, access: Access) -> Result<()> {
         drop(fd);
         rig::prove_migration(&device).with_context(|| format!("after a reset in {state}"))?;
     }
-    Talk::start(config, &vf, &device)?.exchange(3)
+    Work::start(config, &vf, &device)?.exchange(3)
 }
 
 fn close_in_every_state(config: &Config, access: Access) -> Result<()> {
@@ -188,5 +189,5 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
         "reading from the session that was reset"
     );
     rig::prove_migration(&device)?;
-    Talk::start(config, &vf, &device)?.exchange(3)
+    Work::start(config, &vf, &device)?.exchange(3)
 }
