@@ -2,7 +2,7 @@
 //! The command line.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
@@ -12,6 +12,7 @@ use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::suitable;
 use crate::virtio::blk::{self, disk};
+use crate::virtio::link::Place;
 use crate::virtio::machine;
 use crate::virtio::variety::Variety;
 
@@ -145,6 +146,15 @@ pub struct Options {
     /// Print the manual page, and do nothing else
     #[arg(long)]
     pub man: bool,
+    /// Link the switch to that of another bench, over a Unix stream socket: listen:PATH, or
+    /// connect:PATH for the other one
+    #[arg(long, value_name = "WHERE")]
+    pub link: Option<Place>,
+
+    /// Fifth byte of the functions' Ethernet addresses; linked benches need different ones
+    /// [default: 102]
+    #[arg(long, value_name = "BYTE")]
+    pub mac_block: Option<u8>,
 
     /// Slot of the root port on QEMU's root bus
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
@@ -208,19 +218,10 @@ impl Options {
             format!("--extra-parts {bytes}, --extra-part-size {part_size}: {error}")
         })?;
         if let Some(path) = &self.host_socket {
-            let path_length = path.as_os_str().len();
-            if path_length > MAX_SOCKET_PATH {
-                return Err(format!("--host-socket {}: too long a path", path.display()));
-            }
-            let other = path
-                .symlink_metadata()
-                .is_ok_and(|found| !found.file_type().is_socket());
-            if other {
-                return Err(format!(
-                    "--host-socket {}: is in the way and not a socket",
-                    path.display()
-                ));
-            }
+            check_socket("--host-socket", path)?;
+        }
+        if let Some(place) = &self.link {
+            check_socket("--link", place.path())?;
         }
         match self.dir.to_str() {
             Some(dir) if !dir.contains([',', '\n']) => Ok(()),
@@ -254,6 +255,8 @@ impl Options {
                     ("--checksum", self.variety.checksum),
                     ("--receive-ahead", self.variety.receive_ahead),
                     ("--host-socket", self.host_socket.is_some()),
+                    ("--link", self.link.is_some()),
+                    ("--mac-block", self.mac_block.is_some()),
                 ],
             ),
         };
@@ -300,6 +303,8 @@ impl Options {
             extra_parts: self.extra_parts,
             extra_part_size: self.extra_part_size,
             host_socket: self.host_socket.clone(),
+            mac_block: self.mac_block.unwrap_or(machine::MAC_BLOCK),
+            link: self.link.clone(),
         }
     }
 
@@ -331,6 +336,20 @@ fn man() -> Refusal {
     match clap_mangen::Man::new(Options::command()).render(&mut page) {
         Ok(()) => Refusal::Information(String::from_utf8_lossy(&page).into_owned()),
         Err(error) => Refusal::Impossible(format!("--man: {error}")),
+    }
+}
+
+/// Refuses a path, given with `option`, that cannot become a socket's.
+fn check_socket(option: &str, path: &Path) -> Result<(), String> {
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(format!("{option} {}: too long a path", path.display()));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => Err(format!(
+            "{option} {}: is in the way and not a socket",
+            path.display()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -21,7 +21,8 @@ pub mod version;
 pub use client::Client;
 pub use error::Error;
 pub use reply::{
-    AdminObject, AdminState, Choices, Counters, FunctionState, Hello, IommuState, Queue, State,
+    AdminObject, AdminState, Choices, Counters, FunctionState, Hello, IommuState, LinkState, Queue,
+    State,
 };
 pub use request::{Action, Injection, Request};
 pub use version::Version;

@@ -179,6 +179,15 @@ pub struct Choices {
     pub no_mac_learning: bool,
 }
 
+/// The link of the switch to that of another bench.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LinkState {
+    /// The other bench is there.
+    pub up: bool,
+    /// Frames that were not taken to it: it was away, or did not keep up.
+    pub dropped: u64,
+}
+
 /// Answer to `state`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct State {
@@ -186,6 +195,9 @@ pub struct State {
     pub functions: Vec<FunctionState>,
     /// What kind of device they are.
     pub choices: Choices,
+    /// The link to another bench's switch, if it has one.
+    #[serde(default)]
+    pub link: Option<LinkState>,
     /// The IOMMU in front of them.
     pub iommu: IommuState,
     /// The administration virtqueue.

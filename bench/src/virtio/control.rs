@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vfio_bench_protocol::reply::{DeviceParts, DmaWrites};
 use vfio_bench_protocol::{
-    Action as Wish, AdminObject, AdminState, FunctionState, Injection, IommuState, Queue, Request,
-    State,
+    Action as Wish, AdminObject, AdminState, FunctionState, Injection, IommuState, LinkState,
+    Queue, Request, State,
 };
 
 use super::admin::faults::{Action, Fault};
@@ -126,6 +126,10 @@ fn state(world: &World) -> State {
     State {
         functions,
         choices: world.choices,
+        link: world.link().map(|link| LinkState {
+            up: link.is_up(),
+            dropped: link.dropped(),
+        }),
         // Which is not a device of this side.
         iommu: IommuState::default(),
         admin: AdminState {

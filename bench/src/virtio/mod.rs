@@ -45,6 +45,7 @@ mod device;
 mod features;
 mod host;
 mod kind;
+pub mod link;
 mod net;
 mod page_writer;
 mod parts;
