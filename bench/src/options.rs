@@ -2,7 +2,7 @@
 //! The command line.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
@@ -11,6 +11,7 @@ use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
 use crate::virtio::blk::{self, disk};
 use crate::virtio::choices::Choices;
+use crate::virtio::link::Place;
 use crate::virtio::machine;
 
 /// Longest socket path that the kernel takes, without the final zero.
@@ -125,6 +126,16 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub host_socket: Option<PathBuf>,
 
+    /// Link the switch to that of another bench, over a Unix stream socket: listen:PATH, or
+    /// connect:PATH for the other one
+    #[arg(long, value_name = "WHERE")]
+    pub link: Option<Place>,
+
+    /// Fifth byte of the functions' Ethernet addresses; linked benches need different ones
+    /// [default: 102]
+    #[arg(long, value_name = "BYTE")]
+    pub mac_block: Option<u8>,
+
     /// Slot of the root port on QEMU's root bus
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
     pub pci_slot: u8,
@@ -177,19 +188,10 @@ impl Options {
             format!("--extra-parts {bytes}, --extra-part-size {part_size}: {error}")
         })?;
         if let Some(path) = &self.host_socket {
-            let path_length = path.as_os_str().len();
-            if path_length > MAX_SOCKET_PATH {
-                return Err(format!("--host-socket {}: too long a path", path.display()));
-            }
-            let other = path
-                .symlink_metadata()
-                .is_ok_and(|found| !found.file_type().is_socket());
-            if other {
-                return Err(format!(
-                    "--host-socket {}: is in the way and not a socket",
-                    path.display()
-                ));
-            }
+            check_socket("--host-socket", path)?;
+        }
+        if let Some(place) = &self.link {
+            check_socket("--link", place.path())?;
         }
         match self.dir.to_str() {
             Some(dir) if !dir.contains([',', '\n']) => Ok(()),
@@ -218,6 +220,8 @@ impl Options {
                     ("--no-mrg-rxbuf", self.no_mrg_rxbuf),
                     ("--no-mac-learning", self.no_mac_learning),
                     ("--host-socket", self.host_socket.is_some()),
+                    ("--link", self.link.is_some()),
+                    ("--mac-block", self.mac_block.is_some()),
                 ],
             ),
         };
@@ -263,6 +267,8 @@ impl Options {
             extra_parts: self.extra_parts,
             extra_part_size: self.extra_part_size,
             host_socket: self.host_socket.clone(),
+            mac_block: self.mac_block.unwrap_or(machine::MAC_BLOCK),
+            link: self.link.clone(),
         }
     }
 
@@ -285,6 +291,20 @@ impl Options {
             queues: self.blk_queues.unwrap_or(1),
             medium,
         }
+    }
+}
+
+/// Refuses a path, given with `option`, that cannot become a socket's.
+fn check_socket(option: &str, path: &Path) -> Result<(), String> {
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(format!("{option} {}: too long a path", path.display()));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => Err(format!(
+            "{option} {}: is in the way and not a socket",
+            path.display()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -149,6 +149,7 @@ fn state(world: &World) -> Value {
         "ok": true,
         "functions": functions,
         "choices": world.choices,
+        "link": world.link().map(|link| json!({"up": link.is_up(), "dropped": link.dropped()})),
         "admin": {"objects": objects, "commands": commands},
     })
 }

@@ -20,6 +20,7 @@ use super::device::{Device, Traits};
 use super::features;
 use super::host::HostSocket;
 use super::kind::Kind;
+use super::link::{Link, Place};
 use super::net::{MAX_PAIRS, Net};
 use super::parts::extra::Impossible;
 use super::switch::SwitchPort;
@@ -28,9 +29,12 @@ use crate::function::{Function, Identity, PortRef, Reset};
 
 pub use super::parts::extra::Ballast;
 
-/// First bytes of every address; the last one is the function's index. Locally
-/// administered, in the range that emulators use.
-const MAC_PREFIX: [u8; 5] = [0x52, 0x54, 0x00, 0x76, 0x66];
+/// First bytes of every address. The machine's own follows, and the function's index.
+/// Locally administered, in the range that emulators use.
+const MAC_PREFIX: [u8; 4] = [0x52, 0x54, 0x00, 0x76];
+
+/// The machine's own byte of the addresses unless told otherwise.
+pub const MAC_BLOCK: u8 = 0x66;
 
 /// How long the worker sleeps if it has nothing to wait for.
 const IDLE: Duration = Duration::from_secs(60);
@@ -76,6 +80,10 @@ pub struct Config {
     pub extra_part_size: usize,
     /// Where to bind the host's port of the switch.
     pub host_socket: Option<PathBuf>,
+    /// The fifth byte of all addresses. Machines whose switches are linked need different ones.
+    pub mac_block: u8,
+    /// Where to find the machine whose switch ours is linked to.
+    pub link: Option<Place>,
 }
 
 impl Default for Config {
@@ -95,6 +103,8 @@ impl Default for Config {
             extra_parts: 0,
             extra_part_size: EXTRA_PART_SIZE,
             host_socket: None,
+            mac_block: MAC_BLOCK,
+            link: None,
         }
     }
 }
@@ -114,6 +124,8 @@ pub enum Error {
     ExtraParts(#[from] Impossible),
     #[error("host socket {0}: {1}")]
     HostSocket(PathBuf, io::Error),
+    #[error("link {0}: {1}")]
+    Link(PathBuf, io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
 }
@@ -175,6 +187,15 @@ impl Machine {
                 ))
             }
         };
+        let link = match &config.link {
+            None => None,
+            Some(place) => {
+                let made = Link::new(place);
+                Some(Arc::new(
+                    made.map_err(|e| Error::Link(place.path().to_owned(), e))?,
+                ))
+            }
+        };
         let disk = match &config.device {
             DeviceType::Net => None,
             DeviceType::Blk(blk) if !(1..=MAX_QUEUES).contains(&blk.queues) => {
@@ -196,6 +217,7 @@ impl Machine {
             world: Mutex::new(World::new(
                 devices,
                 host.clone(),
+                link.clone(),
                 Admin::new(config.transitional, config.objects),
                 config.choices,
             )),
@@ -209,7 +231,17 @@ impl Machine {
         let worker = shared.clone();
         machine.spawn("worker", move || work(&worker))?;
         if let Some(host) = host {
+            let shared = shared.clone();
             machine.spawn("host-socket", move || receive(&shared, &host))?;
+        }
+        if let Some(link) = link {
+            let (sender, sending) = (link.clone(), shared.clone());
+            machine.spawn("link-out", move || sender.deliver(&sending.ending))?;
+            machine.spawn("link-in", move || {
+                link.receive(&shared.ending, |arrival| {
+                    shared.enter(|world| world.arrive(arrival));
+                });
+            })?;
         }
         Ok(machine)
     }
@@ -264,9 +296,9 @@ impl Drop for Machine {
 }
 
 fn net(config: &Config, index: usize) -> Net {
-    let [a, b, c, d, e] = MAC_PREFIX;
+    let [a, b, c, d] = MAC_PREFIX;
     // There are at most eight functions without ARI.
-    let mac = [a, b, c, d, e, index as u8];
+    let mac = [a, b, c, d, config.mac_block, index as u8];
     Net::new(mac, config.queue_pairs, config.mrg_rxbuf)
 }
 

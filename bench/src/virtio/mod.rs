@@ -46,6 +46,7 @@ mod device;
 mod features;
 mod host;
 mod kind;
+pub mod link;
 mod net;
 mod page_writer;
 mod parts;

@@ -14,7 +14,8 @@ use super::choices::Choices;
 use super::device::{Device, Request};
 use super::host::HostSocket;
 use super::kind::Frame;
-use super::switch::{Route, Switch, SwitchPort};
+use super::link::{Arrival, Link};
+use super::switch::{Route, Switch, SwitchPort, announcement};
 use crate::function::Reset;
 
 /// The PF's place among the devices; VF n is at n.
@@ -41,6 +42,7 @@ pub struct World {
     pub choices: Choices,
     switch: Switch,
     host: Option<Arc<HostSocket>>,
+    link: Option<Arc<Link>>,
     /// Queues that were left with work, for the worker thread.
     backlog: VecDeque<(usize, u16)>,
     parked: Vec<Parked>,
@@ -50,6 +52,7 @@ impl World {
     pub fn new(
         devices: Vec<Device>,
         host: Option<Arc<HostSocket>>,
+        link: Option<Arc<Link>>,
         admin: Admin,
         choices: Choices,
     ) -> Self {
@@ -60,6 +63,7 @@ impl World {
             choices,
             switch: Switch::default(),
             host,
+            link,
             backlog: VecDeque::new(),
             parked: Vec::new(),
         }
@@ -115,6 +119,9 @@ impl World {
         }
         if let Some(mac) = device.mac().filter(|_| !self.choices.no_mac_learning) {
             self.switch.learn(mac, SwitchPort::Device(index));
+            if let Some(link) = &self.link {
+                link.send(&announcement(mac));
+            }
         }
         for queue in 0..self.devices[index].common().queues.len() {
             self.notify(index, queue as u16);
@@ -163,13 +170,16 @@ impl World {
                     inbox.push(frame);
                 }
             }
-            let to_host = match route {
-                Route::To(target) => target == SwitchPort::Host,
-                Route::Flood => from != SwitchPort::Host,
+            let goes_to = |port| match route {
+                Route::To(target) => target == port,
+                Route::Flood => from != port,
                 Route::Nowhere => false,
             };
-            if let Some(host) = self.host.as_ref().filter(|_| to_host) {
+            if let Some(host) = self.host.as_ref().filter(|_| goes_to(SwitchPort::Host)) {
                 host.send(frame);
+            }
+            if let Some(link) = self.link.as_ref().filter(|_| goes_to(SwitchPort::Link)) {
+                link.send(frame);
             }
         }
         for (device, inbox) in self.devices.iter_mut().zip(&inboxes) {
@@ -177,6 +187,19 @@ impl World {
                 device.receive(inbox);
             }
         }
+    }
+
+    /// Something has come from the other bench.
+    pub fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame(frame) => self.forward(SwitchPort::Link, &[frame]),
+            Arrival::Gone => self.switch.forget(SwitchPort::Link),
+        }
+    }
+
+    /// The link to another bench, if there is to be one.
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_deref()
     }
 
     /// Executes commands from the administration virtqueue.

@@ -72,6 +72,8 @@ fn options_of_the_other_device_type_are_refused() {
         ("blk", "--no-mrg-rxbuf"),
         ("blk", "--no-mac-learning"),
         ("blk", "--host-socket=host.sock"),
+        ("blk", "--link=listen:link.sock"),
+        ("blk", "--mac-block=1"),
         ("net", "--blk-queues=1"),
         ("net", "--disk-size=512"),
         ("net", "--disk-image=disk"),
@@ -141,6 +143,25 @@ fn impossible_host_sockets_are_refused() {
     assert_eq!(std::fs::read_to_string(file).expect("file"), "precious");
     let long = format!("{path}/{}", "x".repeat(108));
     refuses(&["--dir", path, "--host-socket", &long], "too long");
+}
+
+#[test]
+fn impossible_links_are_refused() {
+    let dir = TempDir::new();
+    let path = dir.path().to_str().expect("text");
+    let file = dir.path().join("notes");
+    std::fs::write(&file, "precious").expect("file");
+    let file = file.to_str().expect("text");
+    for (place, reason) in [
+        (file.to_string(), "listen:PATH or connect:PATH"),
+        ("listen:".to_string(), "listen:PATH or connect:PATH"),
+        (format!("listen:{file}"), "not a socket"),
+        (format!("connect:{file}"), "not a socket"),
+        (format!("listen:{path}/{}", "x".repeat(108)), "too long"),
+    ] {
+        refuses(&["--dir", path, "--link", &place], reason);
+    }
+    assert_eq!(std::fs::read_to_string(file).expect("file"), "precious");
 }
 
 #[test]

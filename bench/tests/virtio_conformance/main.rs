@@ -16,6 +16,7 @@ mod driver;
 mod faults;
 mod legacy;
 mod legacy_driver;
+mod linking;
 mod malformed;
 mod net;
 mod page_writer;
