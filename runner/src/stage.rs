@@ -80,6 +80,10 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A guest on another host, over the network: QEMU by itself.
+    TwoHosts,
+    /// The same by libvirt, as it is in the distribution.
+    Libvirt,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -118,6 +122,8 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::TwoHosts
+                | Stage::Libvirt
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

@@ -24,6 +24,7 @@ mod scenario;
 mod tracking;
 mod traffic_verdict;
 mod transfer;
+pub mod two_hosts;
 mod verdict;
 mod virtual_iommu;
 mod vm;
