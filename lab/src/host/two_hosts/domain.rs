@@ -16,7 +16,7 @@ pub const CONSOLE: &str = "/tmp/l2.console.log";
 /// The domain. `model` is the driver to ask libvirt for; without, libvirt chooses one.
 pub fn xml(common: &Common, vf: &Function, model: Option<&str>) -> String {
     let driver = model.map_or_else(String::new, |model| {
-        format!("\n      <driver name='vfio' model='{model}'/>")
+        format!("\n      <driver model='{model}'/>")
     });
     let address = vf.address().to_string();
     let mut parts = address.split([':', '.']);
