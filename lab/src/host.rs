@@ -29,6 +29,7 @@ mod trace;
 mod tracking;
 mod traffic_verdict;
 mod transfer;
+pub mod two_hosts;
 mod verdict;
 mod virtual_iommu;
 pub mod vmm;

@@ -32,3 +32,4 @@ pub mod shell;
 pub mod stage;
 mod stages;
 mod subject;
+pub mod two_hosts;

@@ -86,6 +86,10 @@ pub enum Stage {
     Multifd,
     /// A migration that the device fails, and a second try.
     FaultAndRetry,
+    /// A guest on another host, over the network: QEMU by itself.
+    TwoHosts,
+    /// The same by libvirt, as it is in the distribution.
+    Libvirt,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -153,6 +157,8 @@ impl Stage {
                 | Stage::SwitchoverAck
                 | Stage::Multifd
                 | Stage::FaultAndRetry
+                | Stage::TwoHosts
+                | Stage::Libvirt
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

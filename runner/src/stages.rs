@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::count::Counts;
 use crate::docs;
 use crate::ktap;
-use crate::l1::{self, Job};
+use crate::l1::{self, Job, Outcome};
 use crate::libtest;
 use crate::native;
 use crate::nested;
@@ -20,6 +20,7 @@ use crate::progress::Progress;
 use crate::rundir::RunDir;
 use crate::setup::Setup;
 use crate::stage::Stage;
+use crate::two_hosts;
 
 /// Exit status of a kselftest program that skipped everything.
 const KSFT_SKIP: i32 = 4;
@@ -412,6 +413,8 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::NextGuest => scenario(setup, "next-guest", progress),
         Stage::DriverLater => scenario(setup, "driver-later", progress),
         Stage::TwoFunctions => scenario(setup, "two-functions", progress),
+        Stage::Libvirt => two_hosts(setup, "libvirt", minutes(12), progress),
+        Stage::TwoHosts => two_hosts(setup, "qemu", minutes(6), progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
         Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
@@ -435,6 +438,35 @@ fn l2(
     let limit = Duration::from_secs(360);
     nested::run(&command.join(" "), || {
         in_l1(setup, &command, bench_arguments, limit, progress)
+    })
+}
+
+/// One migration of a guest from one host to another, by `manager`.
+fn two_hosts(
+    setup: &Setup,
+    manager: &str,
+    limit: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    nested::run(&format!("l2-hosts {manager}"), || {
+        let jobs = ["source", "target"].map(|role| {
+            let mut job = job(setup, &["l2-hosts", role, "--manager", manager], limit);
+            job.bench = Some(paths::program("vfio-bench"));
+            job
+        });
+        let [source, mut target] = jobs;
+        target.timeout += two_hosts::FAREWELL;
+        let mut outcomes = two_hosts::run([source.clone(), target.clone()], &mut |line| {
+            if let Some(line) = line {
+                progress.message(line);
+            }
+            progress.tick();
+        })?;
+        let mut counts = counts_of(&source, "source", &mut outcomes.first);
+        // It judges nothing.
+        counts.log += &outcomes.second.output;
+        judge_end(&target, "target", &mut outcomes.second, &mut counts);
+        Ok(counts)
     })
 }
 
@@ -553,8 +585,19 @@ fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
         }
         progress.tick();
     })?;
+    Ok(counts_of(job, name, &mut outcome))
+}
+
+/// Counts what the program of `job`, called `name`, has reported, and what went wrong besides.
+fn counts_of(job: &Job, name: &str, outcome: &mut Outcome) -> Counts {
     let mut counts = ktap::parse(&outcome.output);
     counts.log = std::mem::take(&mut outcome.output);
+    judge_end(job, name, outcome, &mut counts);
+    counts
+}
+
+/// Counts how `job`, called `name`, and the host that it ran in have ended.
+fn judge_end(job: &Job, name: &str, outcome: &mut Outcome, counts: &mut Counts) {
     if outcome.timed_out() {
         counts.fail(
             name,
@@ -577,5 +620,4 @@ fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
         outcome.dir.keep();
         eprintln!("    logs: {}", paths::outside(outcome.dir.path()).display());
     }
-    Ok(counts)
 }

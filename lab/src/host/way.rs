@@ -5,7 +5,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// To who listens at this address.
-    Tcp(&'static str),
+    Tcp(String),
     /// Into a file.
     File(&'static str),
 }
@@ -31,7 +31,7 @@ impl Transfer {
     /// From one VMM to another that waits for it.
     pub fn live() -> Self {
         Self {
-            route: Route::Tcp("127.0.0.1:7010"),
+            route: Route::Tcp("127.0.0.1:7010".into()),
             bandwidth: BANDWIDTH,
             channels: None,
             switchover_ack: false,

@@ -165,7 +165,7 @@ impl Vm {
 }
 
 fn uri(way: &Transfer) -> Value {
-    match way.route {
+    match &way.route {
         Route::Tcp(address) => json!({"uri": format!("tcp:{address}")}),
         Route::File(path) => json!({"uri": format!("file:{path}")}),
     }
