@@ -137,6 +137,13 @@ pub const CLAIMS: &[Claim] = &[
         "the kernel's own VFIO selftests",
     ),
     claim(
+        Stage::ConformanceSuite,
+        AMD,
+        BOTH,
+        NONE,
+        "the conformance suite of VFIO migration",
+    ),
+    claim(
         Stage::Sample,
         VTD,
         BOTH,
@@ -214,6 +221,24 @@ pub const CLAIMS: &[Claim] = &[
         Stage::DriverLater,
         "live migration, guest's driver begins on the target",
     ),
+    claim(
+        Stage::TwoHosts,
+        AMD,
+        TYPE1,
+        QEMU,
+        "live migration from one host to another",
+    ),
+    claim(
+        Stage::Libvirt,
+        AMD,
+        TYPE1,
+        "libvirt, QEMU",
+        "live migration from one host to another, VF bound by libvirt",
+    ),
+    guest(
+        Stage::FaultAndRetry,
+        "live migration that the device fails, and a second one",
+    ),
     guest(Stage::SwitchoverAck, "live migration with switchover-ack"),
     guest(Stage::Multifd, "live migration with multifd"),
     Claim {
@@ -257,9 +282,10 @@ mod tests {
     use super::*;
 
     /// Stages that say nothing of a kernel, a device or a VMM.
-    const OF_THE_TREE: [Stage; 4] = [
+    const OF_THE_TREE: [Stage; 5] = [
         Stage::Unit,
         Stage::Conformance,
+        Stage::Fuzz,
         Stage::Docs,
         Stage::Packages,
     ];
