@@ -7,7 +7,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # SIGN=later if something else signs.
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
-.PHONY: kernel-is-fit module modules_install samples clean setup demo check check-series check-all matrix bench deb docs help
+.PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
+	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -29,24 +30,34 @@ samples: kernel-is-fit
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
-# Everything below needs nothing but root and the package registries. It installs
-# mmdebstrap if that is missing, and touches nothing else outside the cache directory.
+# Everything below needs nothing but the package registries, and root or a user who may
+# create user namespaces. It touches nothing outside the cache directory.
 setup:
 	@scripts/setup.sh
 
-demo: setup
+setup-demo:
+	@scripts/setup.sh demo
+
+demo: setup-demo
 	@scripts/selftests.sh run demo
 
 check: setup
 	@scripts/selftests.sh run check
 
-check-all: setup
-	@scripts/kernel.sh build arm64
-	@scripts/module.sh build arm64
-	@scripts/selftests.sh run check --all
+check-quick: setup
+	@scripts/selftests.sh run check --quick
+
+# The other series first: what is recorded is the last run.
+check-all:
 	@for series in $$(grep -v '^#' scripts/kernel-series | tail -n +2); do \
 		$(MAKE) --no-print-directory check-series VVP_KERNEL_SERIES=$$series || exit; \
 	done
+	@scripts/setup.sh
+	@scripts/kernel.sh build arm64
+	@scripts/module.sh build arm64
+	@scripts/selftests.sh run check --all
+	@scripts/selftests.sh record
+	@$(MAKE) --no-print-directory matrix
 
 # What the kernel makes a difference to, on another series than the newest.
 SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock migration
@@ -66,6 +77,15 @@ bench: setup
 deb:
 	@scripts/packages.sh build $(OUT)
 
+cache:
+	@scripts/cache.sh list
+
+cache-prune:
+	@scripts/cache.sh prune
+
+distclean: clean
+	@scripts/cache.sh prune --all
+
 # The documentation, with warnings as errors.
 docs:
 	@scripts/toolroot.sh build
@@ -78,13 +98,17 @@ help:
 	@echo 'make samples          build the module and the sample driver'
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
-	@echo 'make check-all        run all tests, and those of the kernel on each series in scripts/kernel-series'
-	@echo 'make check-series     run those for one series: VVP_KERNEL_SERIES=7.2'
+	@echo 'make check-quick      run some of each kind, within five minutes'
+	@echo 'make check-all        run all tests, and those of the kernel on each of its series, within TIME_ALL'
+	@echo 'make check-series     run those of the kernel on one series: VVP_KERNEL_SERIES=7.2'
 	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
 	@echo 'make clean            remove what the first three made'
+	@echo 'make cache            list what the cache has, and what needs it'
+	@echo 'make cache-prune      remove from it what no tree needs any more'
+	@echo 'make distclean        remove all of it'
 	@echo
-	@echo 'demo, check, check-all, bench, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'demo, check*, bench, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

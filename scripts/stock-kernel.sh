@@ -45,12 +45,13 @@ fetch() {
 		ln -s root/usr/lib/modules modules
 		echo "$release" >release
 
-		# The initrd: busybox, and the modules that it takes to get to a root over 9p.
+		# The initrd: busybox, and the modules that it takes to get to a root over 9p, and
+		# over that what may be written.
 		mkdir -p initrd/{bin,modules,root}
 		cp /bin/busybox initrd/bin
 		cp /src/runner/l1/initrd initrd/init
 		number=10
-		modprobe -d root -S "$release" -a --show-depends 9p 9pnet_virtio | while read -r _ module _; do
+		modprobe -d root -S "$release" -a --show-depends 9p 9pnet_virtio overlay | while read -r _ module _; do
 			name=$(basename "$module" .xz)
 			ls initrd/modules | grep -q -- "-$name\$" && continue
 			xz -dc "$module" >"initrd/modules/$number-$name"

@@ -12,7 +12,7 @@ use vvp_run::check;
 use vvp_run::kernel::Kernel;
 use vvp_run::l1::{self, Job};
 use vvp_run::setup::Setup;
-use vvp_run::stage::Stage;
+use vvp_run::stage::{Extent, Stage};
 use vvp_run::{benchmark, demo, interrupt, matrix, paths};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
@@ -35,8 +35,11 @@ enum Action {
         /// Run only these stages.
         #[arg(long = "stage", value_enum)]
         stages: Vec<Stage>,
-        /// Run the long stages, too.
+        /// Run some of each kind, within five minutes.
         #[arg(long, conflicts_with = "stages")]
+        quick: bool,
+        /// Run the long stages, too.
+        #[arg(long, conflicts_with_all = ["stages", "quick"])]
         all: bool,
     },
     /// Measure this driver beside the in-tree one, and report.
@@ -159,10 +162,15 @@ fn act(command: &Action) -> Result<u8> {
         Action::Check {
             common,
             stages,
+            quick,
             all,
         } => {
             let stages = if stages.is_empty() {
-                Stage::selection(*all)
+                Stage::selection(match (quick, all) {
+                    (true, _) => Extent::Quick,
+                    (_, true) => Extent::All,
+                    _ => Extent::Usual,
+                })
             } else {
                 stages.clone()
             };

@@ -88,7 +88,17 @@ impl Machine<'_> {
         add("-append", self.command_line());
         add(
             "-virtfs",
-            "local,path=/,mount_tag=root,security_model=none,multidevs=remap".to_string(),
+            "local,path=/,mount_tag=root,security_model=none,multidevs=remap,readonly=on"
+                .to_string(),
+        );
+        add(
+            "-fsdev",
+            format!("local,id=run,path={dir},security_model=none"),
+        );
+        // Far behind the devices whose places are counted.
+        add(
+            "-device",
+            "virtio-9p-pci,fsdev=run,mount_tag=run,addr=0x1c".to_string(),
         );
         if !self.bench.is_empty() {
             // A virtio device of a type that the driver does not bind by default.
@@ -116,7 +126,7 @@ impl Machine<'_> {
         });
         format!(
             "console=ttyS0 panic=-1 root=root rootfstype=9p \
-             rootflags=trans=virtio,version=9p2000.L,msize=262144 rw init={} \
+             rootflags=trans=virtio,version=9p2000.L,msize=262144 ro init={} \
              intremap=off iommu.strict=1 hugepagesz=1G hugepages=1 vvp_run={} vvp_timeout={}{modules}",
             paths::L1_INIT,
             self.dir.display(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The record of a run of tests: `run.json` (what was tested, and how each stage ended),
-//! `junit.xml` (every test), and each stage's report as it was printed.
+//! the same as a page (`summary.rst`), `junit.xml` (every test), and each stage's report as
+//! it was printed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -105,8 +106,57 @@ impl Results {
             stages: &self.stages,
         };
         self.write("run.json", &serde_json::to_vec_pretty(&run)?)?;
+        self.write("summary.rst", self.summary().as_bytes())?;
         let junit = self.report.to_string().context("writing JUnit")?;
         self.write("junit.xml", junit.as_bytes())
+    }
+
+    /// A page for the documentation.
+    fn summary(&self) -> String {
+        let subject = &self.subject;
+        let title = "Results of the last full run";
+        let rule = "=".repeat(title.len());
+        let seconds: u64 = self.stages.iter().map(|stage| stage.seconds).sum();
+        let mut page = format!(
+            ".. SPDX-License-Identifier: GPL-2.0\n.. Made by 'make check-all'.\n\n{rule}\n{title}\n{rule}\n\n\
+             :Date: {} UTC\n:Revision: {}\n:Kernel: {}, and Debian's {}\n:QEMU: {}\n\
+             :Module: SHA-256 ``{}``\n:Duration: {} minutes\n\n\
+             *Reported* is what was seen and is not judged, such as what the in-tree driver does.\n\n\
+             .. list-table::\n   :header-rows: 1\n\n",
+            self.date,
+            subject.revision,
+            subject.kernel,
+            subject.stock_kernel,
+            subject.qemu,
+            subject.module_sha256,
+            seconds.div_ceil(60),
+        );
+        let mut row = |cells: [&dyn std::fmt::Display; 6]| {
+            for (number, cell) in cells.iter().enumerate() {
+                page += if number == 0 { "   * - " } else { "     - " };
+                page += &format!("{cell}\n");
+            }
+        };
+        row([
+            &"stage",
+            &"passed",
+            &"failed",
+            &"skipped",
+            &"reported",
+            &"seconds",
+        ]);
+        for stage in &self.stages {
+            let name = format!("``{}``", stage.name);
+            row([
+                &name,
+                &stage.passed,
+                &stage.failed,
+                &stage.skipped,
+                &stage.reported,
+                &stage.seconds,
+            ]);
+        }
+        page
     }
 
     fn write(&self, name: &str, content: &[u8]) -> Result<()> {

@@ -88,14 +88,28 @@ pub enum Stage {
     Arm64,
 }
 
+/// How many of the stages a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Some of each kind, within five minutes.
+    Quick,
+    /// Those that fit into the time that one waits for a change to be judged.
+    Usual,
+    /// All there are.
+    All,
+}
+
 impl Stage {
-    /// The stages of a run: all there are, or those that fit into the time that
-    /// one waits for a change to be judged.
-    pub fn selection(all: bool) -> Vec<Self> {
+    /// The stages of a run.
+    pub fn selection(extent: Extent) -> Vec<Self> {
         Self::value_variants()
             .iter()
             .copied()
-            .filter(|stage| all || !stage.is_long())
+            .filter(|stage| match extent {
+                Extent::Quick => stage.is_quick(),
+                Extent::Usual => !stage.is_long(),
+                Extent::All => true,
+            })
             .collect()
     }
 
@@ -104,6 +118,20 @@ impl Stage {
         self.to_possible_value()
             .map(|value| value.get_name().to_string())
             .unwrap_or_default()
+    }
+
+    /// One of the few that touch every layer within minutes.
+    fn is_quick(self) -> bool {
+        matches!(
+            self,
+            Stage::Unit
+                | Stage::Conformance
+                | Stage::Docs
+                | Stage::Wide
+                | Stage::NoAdmin
+                | Stage::Sample
+                | Stage::Migration
+        )
     }
 
     /// Only `make check-all` runs it; a shorter stage of its kind is in `make check`.
