@@ -107,15 +107,16 @@ const MIGRATION_TESTS: [&str; 10] = [
 ];
 
 /// What a distribution's kernel may make a difference to, and can be had without iommufd.
-const STOCK_TESTS: [&str; 14] = [
-    "module.",
+const STOCK_TESTS: [&str; 15] = [
+    "module.rs.",
+    "module.rs_group",
     "passthrough.rs_group",
     "without_iommufd.",
     "iommu.rs_group",
     "arcs.rs_group",
     "quiet.rs_group",
     "recovery.rs_group",
-    "round_trip.rs_to_rs",
+    "round_trip.rs_to_rs_group",
     "precopy.rs_group",
     "data_fd.rs_group",
     "lifetimes.",

@@ -121,7 +121,7 @@ pub const CLAIMS: &[Claim] = &[
         NONE,
         "a device that decides otherwise where the standard lets it",
     ),
-    claim(Stage::Large, AMD, BOTH, NONE, "device state of 64 MiB"),
+    claim(Stage::Large, AMD, IOMMUFD, NONE, "device state of 64 MiB"),
     claim(
         Stage::NoAdmin,
         AMD,
