@@ -8,7 +8,6 @@
 pub mod bench;
 pub mod benchmark;
 pub mod check;
-pub mod child;
 pub mod console;
 pub mod count;
 pub mod demo;

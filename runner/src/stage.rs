@@ -12,6 +12,8 @@ pub enum Stage {
     /// the logic shared with the module, programs as their users meet them, and what
     /// kernels the scripts refuse.
     Conformance,
+    /// Everything that parses, fuzzed for a fixed number of executions.
+    Fuzz,
     /// The documentation: built without a warning, and naming only what there is.
     Docs,
     /// The module and the C driver in a virtual machine.
@@ -34,6 +36,8 @@ pub enum Stage {
     Blk,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
+    /// The conformance suite, on four drivers.
+    ConformanceSuite,
     /// The module on a distribution's kernel, as it is.
     Stock,
     /// Live migration of a guest.
@@ -80,6 +84,8 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A migration that the device fails, and a second try.
+    FaultAndRetry,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -146,6 +152,7 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::FaultAndRetry
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

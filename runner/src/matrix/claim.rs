@@ -137,6 +137,13 @@ pub const CLAIMS: &[Claim] = &[
         "the kernel's own VFIO selftests",
     ),
     claim(
+        Stage::ConformanceSuite,
+        AMD,
+        IOMMUFD,
+        NONE,
+        "the conformance suite for VFIO migration drivers",
+    ),
+    claim(
         Stage::Sample,
         VTD,
         BOTH,
@@ -204,6 +211,10 @@ pub const CLAIMS: &[Claim] = &[
         Stage::CancelAndRetry,
         "live migration that is cancelled, and a second one",
     ),
+    guest(
+        Stage::FaultAndRetry,
+        "live migration that a device makes fail, and a second one",
+    ),
     guest(Stage::L2File, "migration to a file, and from it"),
     guest(
         Stage::Reset,
@@ -257,9 +268,10 @@ mod tests {
     use super::*;
 
     /// Stages that say nothing of a kernel, a device or a VMM.
-    const OF_THE_TREE: [Stage; 4] = [
+    const OF_THE_TREE: [Stage; 5] = [
         Stage::Unit,
         Stage::Conformance,
+        Stage::Fuzz,
         Stage::Docs,
         Stage::Packages,
     ];

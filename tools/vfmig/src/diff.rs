@@ -138,7 +138,8 @@ fn shown(difference: &Difference<'_>, device_type: Option<u16>) -> Shown {
 }
 
 impl Comparison {
-    fn text(&self) -> String {
+    /// For people.
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for shown in &self.differences {
             let selector = shown.selector.as_deref().unwrap_or_default();

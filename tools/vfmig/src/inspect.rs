@@ -103,6 +103,13 @@ pub fn run(arguments: &cli::Inspect, json: bool) -> Result<Exit> {
     })
 }
 
+/// What it says of a stream, as JSON and as text; and whether the stream is sound.
+pub fn describe(input: impl Read, most: usize) -> Result<(String, String, bool)> {
+    let report = inspect(input, "stream", most)?;
+    let sound = report.fault.is_none();
+    Ok((serde_json::to_string(&report)?, report.text(), sound))
+}
+
 fn inspect(input: impl Read, name: &str, most: usize) -> Result<Report> {
     let mut records: Vec<Record> = Vec::new();
     let (mut left_out, mut listed) = (0, 0);
