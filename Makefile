@@ -56,6 +56,7 @@ check-all: setup
 	@for series in $$(grep -v '^#' scripts/kernel-series | tail -n +2); do \
 		$(MAKE) --no-print-directory check-series VVP_KERNEL_SERIES=$$series || exit; \
 	done
+	@$(MAKE) --no-print-directory matrix
 
 # What the kernel makes a difference to, on another series than the newest.
 SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock migration

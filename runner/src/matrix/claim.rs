@@ -121,7 +121,7 @@ pub const CLAIMS: &[Claim] = &[
         NONE,
         "a device that decides otherwise where the standard lets it",
     ),
-    claim(Stage::Large, AMD, BOTH, NONE, "device state of 64 MiB"),
+    claim(Stage::Large, AMD, IOMMUFD, NONE, "device state of 64 MiB"),
     claim(
         Stage::NoAdmin,
         AMD,
@@ -211,6 +211,10 @@ pub const CLAIMS: &[Claim] = &[
         Stage::CancelAndRetry,
         "live migration that is cancelled, and a second one",
     ),
+    guest(
+        Stage::FaultAndRetry,
+        "live migration that a device makes fail, and a second one",
+    ),
     guest(Stage::L2File, "migration to a file, and from it"),
     guest(
         Stage::Reset,
@@ -234,10 +238,6 @@ pub const CLAIMS: &[Claim] = &[
         TYPE1,
         "libvirt, QEMU",
         "live migration from one host to another, VF bound by libvirt",
-    ),
-    guest(
-        Stage::FaultAndRetry,
-        "live migration that the device fails, and a second one",
     ),
     guest(Stage::SwitchoverAck, "live migration with switchover-ack"),
     guest(Stage::Multifd, "live migration with multifd"),
