@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `vvp-run`: runs a job in the host under test, all tests, or the demo.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use vvp_run::check;
@@ -125,6 +126,10 @@ struct L1 {
     /// Keep the run directory with all logs.
     #[arg(long)]
     keep: bool,
+    /// Put there what the command leaves in the directory `results` of the one that it is
+    /// run in.
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
     /// The command, as L1's shell finds it.
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -225,6 +230,9 @@ fn run_l1(options: &L1) -> Result<u8> {
             println!("{line}");
         }
     })?;
+    if let Some(to) = &options.results {
+        take_results(&outcome.dir.file("results"), to)?;
+    }
     for alarm in &outcome.alarms {
         eprintln!("kernel log: {alarm}");
     }
@@ -240,4 +248,15 @@ fn run_l1(options: &L1) -> Result<u8> {
     } else {
         status.max(1)
     })
+}
+
+/// Copies the files in `from` to `to`.
+fn take_results(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).with_context(|| format!("no results in {from:?}"))?;
+    for entry in entries {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        fs::copy(entry.path(), &place).with_context(|| format!("cannot write {place:?}"))?;
+    }
+    Ok(())
 }
