@@ -52,7 +52,10 @@ fn answer(control: &Control, line: &[u8]) -> bool {
     match control.answer(line) {
         Ok(answer) => {
             let text = serde_json::to_string(&answer).expect("JSON");
-            assert!(text.starts_with('{') && !text.contains('\n'), "an answer is a line");
+            assert!(
+                text.starts_with('{') && !text.contains('\n'),
+                "an answer is a line"
+            );
             true
         }
         Err(reason) => {

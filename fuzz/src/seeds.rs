@@ -88,7 +88,9 @@ fn contexts() -> Vec<[Vec<u8>; 2]> {
 fn streams() -> Vec<Vec<u8>> {
     (0..16u8)
         .map(|choice| {
-            let bytes: Vec<u8> = (0..60).map(|at| choice.wrapping_add(at * 37)).collect();
+            let bytes: Vec<u8> = (0..60u8)
+                .map(|at| choice.wrapping_add(at.wrapping_mul(37)))
+                .collect();
             Stream::generate(&mut Bytes::new(&with(&[choice], &bytes))).bytes
         })
         .collect()
