@@ -139,7 +139,7 @@ minimize() {
 		"$programs/$target" -set_cover_merge=1 -max_len="$(length_of "$target")" "$work" \
 			"/src/fuzz/corpus/$target" "$learnt/$target" >/dev/null 2>&1
 		find "/src/fuzz/corpus/$target" -type f ! -name 'regression-*' -delete
-		ls -tr "$work" | head -n "$files" | (cd "$work" && xargs -r cp -t "/src/fuzz/corpus/$target")
+		ls -tr "$work" | sed -n "1,${files}p" | (cd "$work" && xargs -r cp -t "/src/fuzz/corpus/$target")
 		rm -r "$work"
 		echo "$target: $(ls "/src/fuzz/corpus/$target" | wc -l) files"
 	done
