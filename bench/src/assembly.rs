@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use serde_json::Value;
+use vfio_bench_protocol::Request;
 
+use crate::control::Answer;
 use crate::function::{Function, PortRef};
 use crate::iommu::Unit;
 use crate::iommu::ivrs::Ivrs;
@@ -32,8 +33,11 @@ pub trait Devices: Send + Sync {
     /// Called whenever the number of VFs that exist changes.
     fn set_num_vfs(&self, count: u16);
 
+    /// What the control protocol shows of them.
+    fn state(&self) -> Answer;
+
     /// Answers a request of the control protocol that is about the devices.
-    fn control(&self, request: &Value) -> Option<Result<Value, String>>;
+    fn control(&self, request: Request) -> Answer;
 }
 
 impl Devices for Machine {
@@ -45,7 +49,11 @@ impl Devices for Machine {
         Machine::set_num_vfs(self, count);
     }
 
-    fn control(&self, request: &Value) -> Option<Result<Value, String>> {
+    fn state(&self) -> Answer {
+        Machine::control(self, Request::State {})
+    }
+
+    fn control(&self, request: Request) -> Answer {
         Machine::control(self, request)
     }
 }
@@ -83,10 +91,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Puts together a PF with `vfs` VFs and an IOMMU with `features`. `devices` makes the models, given the
+    /// Puts together a PF with `vfs` VFs on `bus` and an IOMMU with `features`. `devices` makes the models, given the
     /// ports. `ending` is told if the guest cannot work with the bench.
     pub fn new<D: Devices + 'static>(
         vfs: u16,
+        bus: u8,
         features: u64,
         devices: impl FnOnce(Vec<PortRef>) -> Result<D, String>,
         ending: Sender<Ending>,
@@ -101,7 +110,7 @@ impl Assembly {
         let iommu = IommuFunction::new(unit.clone(), interrupts, Box::new(misplaced))?;
 
         let ports: Vec<Arc<FunctionPort>> = (0..=vfs)
-            .map(qemu::requester)
+            .map(|number| qemu::requester(bus, number))
             .map(|requester| Arc::new(FunctionPort::new(requester, ram.clone(), unit.clone())))
             .collect();
         let handed_out = ports.iter().map(|port| port.clone() as PortRef).collect();
@@ -140,6 +149,11 @@ impl Assembly {
         &self.unit
     }
 
+    /// The functions, PF first.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
     /// The device models.
     pub fn devices(&self) -> &Arc<dyn Devices> {
         &self.devices
@@ -154,14 +168,15 @@ pub fn function_name(number: usize) -> String {
     }
 }
 
-/// The IVRS table for a bench whose IOMMU offers `features`, as [`qemu::arguments`] sets it up.
-pub fn ivrs(features: u64) -> Vec<u8> {
+/// The IVRS table for a bench on `bus` whose IOMMU offers `features`, as [`qemu::arguments`]
+/// sets it up.
+pub fn ivrs(bus: u8, features: u64) -> Vec<u8> {
     let table = Ivrs {
         function: qemu::IOMMU_REQUESTER,
         capability: iommu_function::CAPABILITY,
         registers: iommu_function::REGISTERS,
         features,
-        requesters: (qemu::requester(0), qemu::requester(MAX_VFS)),
+        requesters: (qemu::requester(bus, 0), qemu::requester(bus, MAX_VFS)),
     };
     table.table()
 }

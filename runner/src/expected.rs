@@ -5,11 +5,22 @@
 use crate::stage::Stage;
 
 /// Stage, beginning of the test's name, and why it is not run there.
-const SKIPS: &[(Stage, &str, &str)] = &[(
-    Stage::KernelSelftests,
-    "vfio.",
-    "selftests/kernel-selftests/src/expected.rs has the list of these, and judges it",
-)];
+const SKIPS: &[(Stage, &str, &str)] = &[
+    (
+        Stage::KernelSelftests,
+        "vfio.",
+        "selftests/kernel-selftests/src/expected.rs has the list of these, and judges it",
+    ),
+    (
+        Stage::ConformanceSuite,
+        "",
+        "conformance/known has lists of these, which the suite compares",
+    ),
+    (Stage::Stock, "module.rs_cdev.", NO_IOMMUFD),
+    (Stage::Stock, "round_trip.rs_to_rs_cdev.", NO_IOMMUFD),
+];
+
+const NO_IOMMUFD: &str = "that kernel has no iommufd";
 
 /// Whether `test` may be skipped in `stage`.
 pub fn may_skip(stage: Stage, test: &str) -> bool {

@@ -8,7 +8,6 @@
 pub mod bench;
 pub mod benchmark;
 pub mod check;
-pub mod child;
 pub mod console;
 pub mod count;
 pub mod demo;
@@ -20,6 +19,7 @@ pub mod kernel;
 pub mod ktap;
 pub mod l1;
 pub mod libtest;
+pub mod matrix;
 pub mod native;
 pub mod nested;
 pub mod paths;

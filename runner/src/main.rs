@@ -13,7 +13,7 @@ use vvp_run::kernel::Kernel;
 use vvp_run::l1::{self, Job};
 use vvp_run::setup::Setup;
 use vvp_run::stage::{Extent, Stage};
-use vvp_run::{benchmark, demo, interrupt, paths};
+use vvp_run::{benchmark, demo, interrupt, matrix, paths};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
 /// tests in it.
@@ -55,6 +55,15 @@ enum Action {
         /// The project's revision, for the report.
         #[arg(long, env = "VVP_REVISION", default_value = "unknown")]
         revision: String,
+    },
+    /// Make the documentation's support matrix of the records of test runs.
+    Matrix {
+        /// Directories that are records, or have records.
+        #[arg(value_name = "DIR", default_value = paths::RESULTS)]
+        records: Vec<PathBuf>,
+        /// The page.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Migrate a live guest and print a report.
     Demo {
@@ -180,6 +189,7 @@ fn act(command: &Action) -> Result<u8> {
             };
             benchmark::run(&common.setup(), &options).map(|()| 0)
         }
+        Action::Matrix { records, out } => matrix::run(records, out).map(|()| 0),
         Action::Demo {
             common,
             driver,

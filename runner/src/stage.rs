@@ -36,6 +36,8 @@ pub enum Stage {
     Blk,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
+    /// The conformance suite, on four drivers.
+    ConformanceSuite,
     /// The module on a distribution's kernel, as it is.
     Stock,
     /// Live migration of a guest.
@@ -82,6 +84,8 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A migration that the device fails, and a second try.
+    FaultAndRetry,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -148,6 +152,7 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::FaultAndRetry
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

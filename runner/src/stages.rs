@@ -106,6 +106,15 @@ const MIGRATION_TESTS: [&str; 10] = [
     "faults.rs",
 ];
 
+/// The conformance suite on the drivers that need the bench, or no device at all.
+const CONFORMANCE_SUITE: [&str; 5] = [
+    "/src/runner/l1/conformance",
+    "rs.cdev",
+    "rs.group",
+    "c.cdev",
+    "mtty.cdev",
+];
+
 /// What a distribution's kernel may make a difference to, and can be had without iommufd.
 const STOCK_TESTS: [&str; 14] = [
     "module.",
@@ -229,17 +238,28 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             setup,
             &["vvp-selftests", "--bench", "--transitional"],
             &["--transitional"],
-            minutes(10),
+            minutes(20),
             progress,
         ),
         Stage::Blk => in_l1(
             setup,
             &["vvp-selftests", "--bench", "--device", "blk"],
             &["--device", "blk", "--blk-queues", "4"],
-            minutes(5),
+            minutes(20),
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
+        Stage::ConformanceSuite => {
+            let mut counts = in_l1(setup, &CONFORMANCE_SUITE, &[], minutes(6), progress)?;
+            counts.add(in_l1_without_bench(
+                setup,
+                &[CONFORMANCE_SUITE[0], "edu.cdev"],
+                &SAMPLE_DEVICES,
+                minutes(3),
+                progress,
+            )?);
+            Ok(counts)
+        }
         Stage::Stock => in_l1(
             &setup.on_stock_kernel(),
             &[
@@ -251,8 +271,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(5),
             progress,
         ),
-        Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
-        Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
+        Stage::Migration => l2(setup, &["--expect-tracker", "iommu"], &[], progress),
+        Stage::LegacyGuest => l2(
+            setup,
+            &["--scenario", "legacy-guest", "--expect-tracker", "iommu"],
+            &["--transitional"],
+            progress,
+        ),
         Stage::Type1 => l2(
             setup,
             &[
@@ -263,7 +288,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 // All memory is sent with the guest stopped.
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &[],
@@ -271,7 +296,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::DmaLogging => l2(
             setup,
-            &["--dma-logging", "iommu", "--expect-teller", "device"],
+            &["--dma-logging", "iommu", "--expect-tracker", "device"],
             &[],
             progress,
         ),
@@ -282,7 +307,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "auto",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &["--no-dirty-tracking"],
@@ -299,7 +324,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "on",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "nobody",
             ],
             &[],
@@ -321,7 +346,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                     // All memory is sent with the guest stopped.
                     "--downtime-limit",
                     "8000",
-                    "--expect-teller",
+                    "--expect-tracker",
                     "nobody",
                 ],
                 &[],
@@ -330,29 +355,44 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         }
         Stage::L2Wide => l2(
             setup,
-            &["--called", "l2_wide", "--expect-teller", "iommu"],
+            &["--called", "l2_wide", "--expect-tracker", "iommu"],
             &WIDE_DEVICE,
             progress,
         ),
         Stage::L2Blk => l2(
             setup,
-            &["--device", "blk", "--expect-teller", "iommu"],
+            &["--scenario", "block", "--expect-tracker", "iommu"],
             &["--device", "blk", "--blk-queues", "4"],
             progress,
         ),
         Stage::Plain => nested::run("l2-plain", || {
             in_l1_without_bench(setup, &["l2-plain"], &PLAIN_DEVICES, minutes(5), progress)
         }),
-        Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
+        Stage::NegativeControl => l2(
+            setup,
+            &[
+                "--scenario",
+                "negative-control",
+                "--expect-tracker",
+                "iommu",
+            ],
+            &[],
+            progress,
+        ),
         Stage::VirtualIommu => l2(
             setup,
-            &["--virtual-iommu", "identity", "--expect-teller", "iommu"],
+            &["--scenario", "virtual-iommu", "--expect-tracker", "iommu"],
             &[],
             progress,
         ),
         Stage::VirtualIommuControl => l2(
             setup,
-            &["--virtual-iommu", "identity", "--negative-control"],
+            &[
+                "--scenario",
+                "virtual-iommu-control",
+                "--expect-tracker",
+                "iommu",
+            ],
             &[],
             progress,
         ),
@@ -374,12 +414,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::TwoFunctions => scenario(setup, "two-functions", progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
+        Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
     }
 }
 
 /// What else can happen to a guest on its way.
 fn scenario(setup: &Setup, name: &str, progress: &mut Progress) -> Result<Counts> {
-    let arguments = ["--scenario", name, "--expect-teller", "iommu"];
+    let arguments = ["--scenario", name, "--expect-tracker", "iommu"];
     l2(setup, &arguments, &[], progress)
 }
 

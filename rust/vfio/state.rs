@@ -256,6 +256,10 @@ impl<M: Migration> StateLock<M> {
         device: *mut abi::vfio_device,
         target: abi::vfio_device_mig_state,
     ) -> Result<Option<ARef<File>>> {
+        // Nobody may ask for it, not even where the device is.
+        if target == State::Error.as_raw() {
+            return Err(EINVAL);
+        }
         // SAFETY: `device` is valid by the requirements of this function. Another thread may be
         // opting in at this moment, without a lock; either answer will do then, and a volatile
         // read of a byte has one.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use serde_json::{Value, json};
+use vfio_bench_protocol::IommuState;
 use vm_memory::iommu::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, Iotlb, Permissions};
 
@@ -123,19 +123,23 @@ impl Unit {
         self.lock().dirty_bits = enabled;
     }
 
-    /// What the control socket tells about the unit.
-    pub fn describe(&self) -> Value {
+    /// What the control protocol shows of the unit.
+    pub fn state(&self) -> IommuState {
         let state = self.lock();
-        json!({
-            "enabled": state.registers.enabled(),
-            "faults": state.counters.faults,
-            "walks": state.counters.walks,
-            "iotlb_hits": state.counters.iotlb_hits,
-            "dirty_bits_set": state.counters.dirty_bits_set,
-            "dirty_bits": state.dirty_bits,
-            "outside": state.counters.outside,
-            "commands": state.counters.commands,
-        })
+        let counters = &state.counters;
+        let commands = counters.commands.iter();
+        IommuState {
+            enabled: state.registers.enabled(),
+            faults: counters.faults,
+            walks: counters.walks,
+            iotlb_hits: counters.iotlb_hits,
+            dirty_bits_set: counters.dirty_bits_set,
+            dirty_bits: state.dirty_bits,
+            outside: counters.outside,
+            commands: commands
+                .map(|(&name, &count)| (name.into(), count))
+                .collect(),
+        }
     }
 
     /// A read of MMIO space.

@@ -4,7 +4,6 @@
 //! transcribed from the specifications, not taken from the model.
 
 mod guest;
-mod temp_dir;
 mod wire;
 
 mod broken_messages;

@@ -10,10 +10,11 @@ use crate::stage::Stage;
 use super::pages::Page;
 
 /// Directories of this project. What begins otherwise is somebody else's.
-const DIRECTORIES: [&str; 12] = [
+const DIRECTORIES: [&str; 13] = [
     ".ci",
     "Documentation",
     "bench",
+    "conformance",
     "crates",
     "include",
     "lab",

@@ -152,9 +152,10 @@ impl Comparison {
         }
         let _ = match (self.equal, self.compared) {
             (true, what) => writeln!(text, "equal ({what} compared)"),
-            (false, "device parts") => {
-                writeln!(text, "{} device parts differ", self.differences.len())
-            }
+            (false, "device parts") => match self.differences.len() {
+                1 => writeln!(text, "1 device part differs"),
+                number => writeln!(text, "{number} device parts differ"),
+            },
             (false, what) => writeln!(text, "different {what}"),
         };
         text
@@ -178,7 +179,7 @@ mod tests {
         assert!(!comparison.equal);
         assert_eq!(
             comparison.text(),
-            "DEVICE_STATUS\n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device parts differ\n"
+            "DEVICE_STATUS\n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device part differs\n"
         );
         assert!(compare(&of(1), &of(1)).equal);
     }

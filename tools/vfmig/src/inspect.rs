@@ -194,7 +194,10 @@ impl Report {
         }
         let records = self.records.len() as u64 + self.records_left_out;
         let _ = match &self.fault {
-            None => writeln!(text, "{} bytes in {records} records, sound", self.bytes),
+            None => {
+                let word = if records == 1 { "record" } else { "records" };
+                writeln!(text, "{} bytes in {records} {word}, sound", self.bytes)
+            }
             Some(fault) => writeln!(
                 text,
                 "FAULT at offset {} in record {}: {}",
