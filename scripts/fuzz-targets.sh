@@ -18,8 +18,8 @@ programs=$out/$triple/release
 learnt=/cache/fuzz
 # One line for each run that was counted and not yet recorded.
 counts=$out/counts
-# A target's turn, in seconds.
-turn=60
+# A target's turn at most, in seconds.
+longest=60
 # Files of each corpus in the tree.
 files=48
 
@@ -102,9 +102,11 @@ smoke() {
 }
 
 run() {
-	local end=$((SECONDS + $1)) failed=0 target log started
+	local end=$((SECONDS + $1)) seconds=$1 turn failed=0 target log started
 	shift
 	[ $# -gt 0 ] || set -- "${all[@]}"
+	turn=$((seconds / $#))
+	turn=$((turn > longest ? longest : turn > 0 ? turn : 1))
 	log=$(mktemp)
 	while [ $SECONDS -lt $end ]; do
 		for target in "$@"; do
@@ -137,7 +139,7 @@ minimize() {
 		"$programs/$target" -set_cover_merge=1 -max_len="$(length_of "$target")" "$work" \
 			"/src/fuzz/corpus/$target" "$learnt/$target" >/dev/null 2>&1
 		find "/src/fuzz/corpus/$target" -type f ! -name 'regression-*' -delete
-		ls -tr "$work" | head -n "$files" | (cd "$work" && xargs -r cp -t "/src/fuzz/corpus/$target")
+		ls -tr "$work" | sed -n "1,${files}p" | (cd "$work" && xargs -r cp -t "/src/fuzz/corpus/$target")
 		rm -r "$work"
 		echo "$target: $(ls "/src/fuzz/corpus/$target" | wc -l) files"
 	done

@@ -21,12 +21,13 @@ fn control() -> Control {
     let (ending, _) = mpsc::channel();
     let bench = Assembly::new(
         2,
+        1,
         0,
         |ports| Machine::new(Config::default(), ports).map_err(|error| error.to_string()),
         ending.clone(),
     );
     let bench = bench.expect("a bench");
-    Control::new(bench.devices().clone(), bench.unit().clone(), ending)
+    Control::new(&bench, ending)
 }
 
 pub fn run(data: &[u8]) {
@@ -38,6 +39,9 @@ pub fn run(data: &[u8]) {
         }
         for line in [
             &br#"{"cmd":"clear-faults"}"#[..],
+            br#"{"cmd":"remove","function":"pf","gone":false}"#,
+            br#"{"cmd":"remove","function":"vf1","gone":false}"#,
+            br#"{"cmd":"remove","function":"vf2","gone":false}"#,
             br#"{"cmd":"ballast","function":"pf","bytes":0,"part_size":1}"#,
             br#"{"cmd":"ballast","function":"vf1","bytes":0,"part_size":1}"#,
             br#"{"cmd":"ballast","function":"vf2","bytes":0,"part_size":1}"#,
@@ -52,7 +56,10 @@ fn answer(control: &Control, line: &[u8]) -> bool {
     match control.answer(line) {
         Ok(answer) => {
             let text = serde_json::to_string(&answer).expect("JSON");
-            assert!(text.starts_with('{') && !text.contains('\n'), "an answer is a line");
+            assert!(
+                text.starts_with('{') && !text.contains('\n'),
+                "an answer is a line"
+            );
             true
         }
         Err(reason) => {

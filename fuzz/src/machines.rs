@@ -5,8 +5,8 @@
 use serde_json::json;
 use vfio_bench::function::Reset;
 use vfio_bench::virtio::blk;
-use vfio_bench::virtio::choices::Choices;
 use vfio_bench::virtio::machine::{Config, DeviceType};
+use vfio_bench_protocol::Choices;
 
 use crate::rig::Rig;
 

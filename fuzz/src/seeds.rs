@@ -25,6 +25,12 @@ const CONTROL: &[&str] = &[
     r#"{"cmd":"dma-writes","function":"pf","clear":true}"#,
     "{\"cmd\":\"ballast\",\"function\":\"vf1\",\"bytes\":4096,\"part_size\":16}\n{\"cmd\":\"touch-ballast\",\"function\":\"vf1\",\"parts\":3}\n{\"cmd\":\"poke-extra\",\"function\":\"vf1\",\"position\":1,\"value\":2}",
     r#"{"cmd":"slow-disk","delay_ms":1}"#,
+    r#"{"cmd":"hello"}"#,
+    r#"{"cmd":"link","function":"vf1","up":false}"#,
+    r#"{"cmd":"announce","function":"vf1"}"#,
+    r#"{"cmd":"resize-disk","bytes":1024}"#,
+    r#"{"cmd":"need-reset","function":"vf1"}"#,
+    r#"{"cmd":"remove","function":"vf1","gone":true}"#,
 ];
 
 const TIMELINE: &str = r#"{"format":"vfmig-timeline","version":1,"source":{"function":"0000:01:00.1","driver":"vfio-pci"},"target":{"function":"0000:01:00.2","driver":null},"access":"cdev","pre_copy":true,"phases":[{"name":"RESUMING","side":"target","start_us":0,"end_us":300},{"name":"pre-copy","side":"both","start_us":900,"end_us":90000}],"rounds":[{"start_us":1000,"end_us":1900,"initial_bytes":0,"dirty_bytes":578,"reinit":false,"bytes":578,"dirty_pages":64}],"bytes":706,"stop_copy_bytes":32,"total_us":95000,"stopped_us":4000}"#;
@@ -88,7 +94,9 @@ fn contexts() -> Vec<[Vec<u8>; 2]> {
 fn streams() -> Vec<Vec<u8>> {
     (0..16u8)
         .map(|choice| {
-            let bytes: Vec<u8> = (0..60).map(|at| choice.wrapping_add(at * 37)).collect();
+            let bytes: Vec<u8> = (0..60u8)
+                .map(|at| choice.wrapping_add(at.wrapping_mul(37)))
+                .collect();
             Stream::generate(&mut Bytes::new(&with(&[choice], &bytes))).bytes
         })
         .collect()

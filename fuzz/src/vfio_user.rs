@@ -56,7 +56,7 @@ impl Bench {
         let (ending, _) = mpsc::channel();
         let devices =
             |ports| Machine::new(Config::default(), ports).map_err(|error| error.to_string());
-        let assembly = Assembly::new(1, 0, devices, ending).expect("a bench");
+        let assembly = Assembly::new(1, 1, 0, devices, ending).expect("a bench");
         let names = ["pf", "vf1", "iommu"];
         let paths = names.map(|name| dir.join(format!("{name}.sock")));
         for path in &paths {
