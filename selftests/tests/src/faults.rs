@@ -471,7 +471,11 @@ impl Faults {
                     .map(|broken| (broken.step.name, broken.errno));
                 note!("{what}: {outcome:?}, {cost} bytes");
                 expect_eq!(broken.map(|broken| broken.errno), refusal, "{what}");
-                expect_eq!(cost > COST, size == POSSIBLE, "{what}: {cost} bytes, too many");
+                expect_eq!(
+                    cost > COST,
+                    size == POSSIBLE,
+                    "{what}: {cost} bytes, too many"
+                );
                 self.works_again()
                     .with_context(|| format!("after {what}"))?;
             }
