@@ -127,7 +127,11 @@ impl Disturbance {
                     .map(Bound::restore),
             )
             .chain(self.interfaces.iter().map(Interface::restore));
-        steps.fold(Ok(()), |all, step| all.and(step))
+        let mut outcome = Ok(());
+        for step in steps {
+            outcome = outcome.and(step);
+        }
+        outcome
     }
 }
 

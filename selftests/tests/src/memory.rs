@@ -43,13 +43,9 @@ pub struct Usage {
 impl Usage {
     /// Has the kernel give back what it can, and looks.
     pub fn now() -> Result<Self> {
-        for (file, value) in [
-            ("/proc/sys/vm/drop_caches", "3"),
-            // Takes what the processors keep for themselves.
-            ("/proc/sys/vm/compact_memory", "1"),
-        ] {
-            fs::write(file, value).with_context(|| format!("writing {file}"))?;
-        }
+        fs::write("/proc/sys/vm/drop_caches", "3").context("dropping caches")?;
+        // Takes what the processors keep for themselves, where the kernel can compact.
+        let _ = fs::write("/proc/sys/vm/compact_memory", "1");
         Ok(Self {
             free: meminfo("MemFree")?,
             objects: meminfo("SUnreclaim")?,
