@@ -8,7 +8,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
-	check-quick check-all bench conformance deb docs cache cache-prune distclean help
+	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
+	conformance fuzz help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -52,6 +53,20 @@ check-all: setup
 	@scripts/module.sh build arm64
 	@scripts/selftests.sh run check --all
 	@scripts/selftests.sh record
+	@for series in $$(grep -v '^#' scripts/kernel-series | tail -n +2); do \
+		$(MAKE) --no-print-directory check-series VVP_KERNEL_SERIES=$$series || exit; \
+	done
+	@$(MAKE) --no-print-directory matrix
+
+# What the kernel makes a difference to, on another series than the newest.
+SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock migration
+
+check-series: setup
+	@scripts/selftests.sh run check $(SERIES_STAGES:%=--stage %)
+
+# Of the records that the runs above have left.
+matrix:
+	@scripts/selftests.sh run matrix --out /src/Documentation/support-matrix.rst
 
 # The report that is kept in Documentation is made anew.
 bench: setup
@@ -60,6 +75,11 @@ bench: setup
 # What the conformance suite says of four drivers, for Documentation/conformance.rst.
 conformance: setup
 	@scripts/conformance.sh Documentation/conformance
+
+# What is run is counted, and what is learnt is kept in the cache for the next time.
+fuzz:
+	@scripts/toolroot.sh build
+	@scripts/fuzz.sh run $(or $(TIME),10m) $(TARGETS)
 
 # In the cache; OUT=DIR copies them there.
 deb:
@@ -87,9 +107,12 @@ help:
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-quick      run some of each kind, within five minutes'
-	@echo 'make check-all        run all tests, within TIME_ALL'
+	@echo 'make check-all        run all tests, and those of the kernel on each series in scripts/kernel-series'
+	@echo 'make check-series     run those for one series: VVP_KERNEL_SERIES=7.2'
+	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make conformance      run the VFIO conformance suite on four drivers, for Documentation/conformance'
+	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'
@@ -98,4 +121,4 @@ help:
 	@echo 'make cache-prune      remove from it what no tree needs any more'
 	@echo 'make distclean        remove all of it'
 	@echo
-	@echo 'demo, check*, bench, deb, docs and setup keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'
+	@echo 'All of them from make demo on keep what is slow to make in $${VVP_CACHE:-~/.cache/virtio-vfio-pci-rs}.'

@@ -96,6 +96,8 @@ mod series {
     pub(crate) const EOPNOTSUPP: Error = error(bindings::EOPNOTSUPP);
 
     /// The module of this crate, which is the only one that there is here.
+    // The type is the newer series' way to say which.
+    #[allow(clippy::extra_unused_type_parameters)]
     pub(crate) const fn this_module<M: ModuleMetadata>() -> &'static ThisModule {
         &crate::THIS_MODULE
     }

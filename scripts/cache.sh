@@ -23,7 +23,7 @@ trees() {
 # needed: names of entries that a tree needs, as its own scripts say them.
 needed() {
 	local entry tree
-	printf '%s\n' cargo mmdebstrap run trees
+	printf '%s\n' cargo fuzz mmdebstrap run trees
 	while read -r entry; do
 		tree=$(cat "$entry/tree")
 		for script in toolroot kernel kernel-selftests stock-kernel; do

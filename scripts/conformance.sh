@@ -28,8 +28,8 @@ suite() {
 		shift
 	done
 	shift
-	"$TOP/scripts/selftests.sh" run l1 --timeout 900 "${arguments[@]}" -- \
-		/src/runner/l1/conformance --json "/src/$out" \
+	"$TOP/scripts/selftests.sh" run l1 --timeout 900 --results "/src/$out" "${arguments[@]}" -- \
+		/src/runner/l1/conformance --json results \
 		--revision "$(revision | paste -sd, | sed 's/,/, /')" "$@" || status=1
 }
 suite -- "${ours[@]}"

@@ -25,6 +25,14 @@ need_rust() {
 		refuse "kernel $release is built without CONFIG_RUST: no module in Rust can be built for it"
 }
 
+# need_x86 HEADERS: what making Rust metadata has been tried for.
+need_x86() {
+	local arch
+	[ "$(option "$1" X86_64)" != y ] || return 0
+	arch=$(sed -n '1,5s#^\# Linux/\([^ ]*\) .*#\1#p' "$1/.config")
+	refuse "kernel $release is for ${arch:-another architecture}: Rust metadata is made for kernels for x86-64 only; build that kernel from its source, with Rust, and use that as KDIR"
+}
+
 # need_tried TOP: sets series. Only what someone has tried is expected to work; who
 # names the series in VVP_KERNEL_SERIES tries it.
 need_tried() {

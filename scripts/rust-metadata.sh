@@ -48,6 +48,8 @@ if [ -e "$headers/rust/libkernel.rmeta" ]; then
 	exit
 fi
 
+need_x86 "$headers"
+
 rustc=${RUSTC:-rustc}
 bindgen=${BINDGEN:-bindgen}
 need_bindgen

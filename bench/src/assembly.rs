@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use serde_json::Value;
+use vfio_bench_protocol::Request;
 
+use crate::control::Answer;
 use crate::function::{Function, PortRef};
 use crate::iommu::Unit;
 use crate::iommu::ivrs::Ivrs;
@@ -18,7 +19,7 @@ use crate::pci::iommu_function::{self, IommuFunction};
 use crate::pci::port::FunctionPort;
 use crate::pci::sriov::{VfGate, VfLayout};
 use crate::qemu;
-use crate::server;
+use crate::server::Socket;
 use crate::virtio::machine::Machine;
 
 /// VFs at most: without ARI, a device has eight functions.
@@ -32,8 +33,11 @@ pub trait Devices: Send + Sync {
     /// Called whenever the number of VFs that exist changes.
     fn set_num_vfs(&self, count: u16);
 
+    /// What the control protocol shows of them.
+    fn state(&self) -> Answer;
+
     /// Answers a request of the control protocol that is about the devices.
-    fn control(&self, request: &Value) -> Option<Result<Value, String>>;
+    fn control(&self, request: Request) -> Answer;
 }
 
 impl Devices for Machine {
@@ -45,7 +49,11 @@ impl Devices for Machine {
         Machine::set_num_vfs(self, count);
     }
 
-    fn control(&self, request: &Value) -> Option<Result<Value, String>> {
+    fn state(&self) -> Answer {
+        Machine::control(self, Request::State {})
+    }
+
+    fn control(&self, request: Request) -> Answer {
         Machine::control(self, request)
     }
 }
@@ -83,10 +91,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Puts together a PF with `vfs` VFs and an IOMMU with `features`. `devices` makes the models, given the
+    /// Puts together a PF with `vfs` VFs on `bus` and an IOMMU with `features`. `devices` makes the models, given the
     /// ports. `ending` is told if the guest cannot work with the bench.
     pub fn new<D: Devices + 'static>(
         vfs: u16,
+        bus: u8,
         features: u64,
         devices: impl FnOnce(Vec<PortRef>) -> Result<D, String>,
         ending: Sender<Ending>,
@@ -101,7 +110,7 @@ impl Assembly {
         let iommu = IommuFunction::new(unit.clone(), interrupts, Box::new(misplaced))?;
 
         let ports: Vec<Arc<FunctionPort>> = (0..=vfs)
-            .map(qemu::requester)
+            .map(|number| qemu::requester(bus, number))
             .map(|requester| Arc::new(FunctionPort::new(requester, ram.clone(), unit.clone())))
             .collect();
         let handed_out = ports.iter().map(|port| port.clone() as PortRef).collect();
@@ -118,22 +127,31 @@ impl Assembly {
 
     /// Listens in `dir`: pf.sock, vf1.sock and so on, iommu.sock.
     pub fn listen(&self, dir: &Path) -> io::Result<()> {
+        self.sockets(dir)?.into_iter().try_for_each(Socket::spawn)
+    }
+
+    /// The sockets that it listens at, the PF's first and the IOMMU's last.
+    pub fn sockets(&self, dir: &Path) -> io::Result<Vec<Socket>> {
+        let mut sockets = Vec::new();
         for (number, endpoint) in self.endpoints.iter().enumerate() {
             let name = function_name(number);
             let ram = (number == 0).then(|| self.ram.clone());
-            server::spawn(&qemu::socket(dir, &name), &name, endpoint.clone(), ram)?;
+            let path = qemu::socket(dir, &name);
+            sockets.push(Socket::bind(&path, &name, endpoint.clone(), ram)?);
         }
-        server::spawn(
-            &qemu::socket(dir, "iommu"),
-            "iommu",
-            self.iommu.clone(),
-            None,
-        )
+        let path = qemu::socket(dir, "iommu");
+        sockets.push(Socket::bind(&path, "iommu", self.iommu.clone(), None)?);
+        Ok(sockets)
     }
 
     /// The IOMMU.
     pub fn unit(&self) -> &Arc<Unit> {
         &self.unit
+    }
+
+    /// The functions, PF first.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
     }
 
     /// The device models.
@@ -150,14 +168,15 @@ pub fn function_name(number: usize) -> String {
     }
 }
 
-/// The IVRS table for a bench whose IOMMU offers `features`, as [`qemu::arguments`] sets it up.
-pub fn ivrs(features: u64) -> Vec<u8> {
+/// The IVRS table for a bench on `bus` whose IOMMU offers `features`, as [`qemu::arguments`]
+/// sets it up.
+pub fn ivrs(bus: u8, features: u64) -> Vec<u8> {
     let table = Ivrs {
         function: qemu::IOMMU_REQUESTER,
         capability: iommu_function::CAPABILITY,
         registers: iommu_function::REGISTERS,
         features,
-        requesters: (qemu::requester(0), qemu::requester(MAX_VFS)),
+        requesters: (qemu::requester(bus, 0), qemu::requester(bus, MAX_VFS)),
     };
     table.table()
 }

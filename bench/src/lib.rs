@@ -9,7 +9,7 @@
 //! - [`function`]: the seam between the PCI side and the device models;
 //! - [`virtio`]: the device models;
 //! - [`assembly`]: all of it put together; [`control`]: the control socket;
-//!   [`options`], [`qemu`]: what goes in and out of the process;
+//!   [`options`], [`qemu`], [`suitable`]: what goes in and out of the process;
 //! - [`testing`]: stand-ins for tests of either side.
 
 pub mod assembly;
@@ -21,5 +21,6 @@ pub mod options;
 pub mod pci;
 pub mod qemu;
 pub mod server;
+pub mod suitable;
 pub mod testing;
 pub mod virtio;

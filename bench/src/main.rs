@@ -52,6 +52,7 @@ fn run(options: &Options) -> Result<()> {
     let config = options.machine();
     let bench = Assembly::new(
         options.vfs,
+        options.bus,
         options.iommu_features(),
         |ports| Machine::new(config, ports).map_err(|error| error.to_string()),
         ending.clone(),
@@ -61,7 +62,7 @@ fn run(options: &Options) -> Result<()> {
     bench
         .listen(&options.dir)
         .with_context(|| format!("sockets in {}", options.dir.display()))?;
-    Control::new(bench.devices().clone(), bench.unit().clone(), ending)
+    Control::new(&bench, ending)
         .listen(&control)
         .with_context(|| control.display().to_string())?;
     println!("ready");
@@ -81,7 +82,7 @@ fn prepare(options: &Options) -> Result<()> {
         .map(assembly::function_name)
         .collect();
     let ivrs = options.dir.join("ivrs.bin");
-    fs::write(&ivrs, assembly::ivrs(options.iommu_features()))
+    fs::write(&ivrs, assembly::ivrs(options.bus, options.iommu_features()))
         .with_context(|| ivrs.display().to_string())?;
     let arguments = qemu::arguments(&options.dir, options.pci_slot, &functions, &ivrs);
     let path = options.dir.join("qemu.args");

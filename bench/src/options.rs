@@ -2,16 +2,19 @@
 //! The command line.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
+use vfio_bench_protocol::Choices;
 
 use crate::assembly::MAX_VFS;
 use crate::iommu::registers::{FEATURES, HOST_ACCESSED, HOST_DIRTY};
+use crate::suitable;
 use crate::virtio::blk::{self, disk};
-use crate::virtio::choices::Choices;
+use crate::virtio::link::Place;
 use crate::virtio::machine;
+use crate::virtio::variety::Variety;
 
 /// Longest socket path that the kernel takes, without the final zero.
 const MAX_SOCKET_PATH: usize = 107;
@@ -23,7 +26,11 @@ const DISK_SIZE: u64 = 64 << 20;
 const LONGEST_SOCKET: &str = "/control.sock";
 
 /// Emulates a virtio-net or virtio-blk device with SR-IOV and an AMD-Vi IOMMU for QEMU over
-/// vfio-user. See Documentation/bench.rst.
+/// vfio-user.
+///
+/// QEMU 10.1 or later attaches it, with what is in DIR/qemu.args and with memory that is a shared
+/// memfd. "ready" is printed when all sockets listen. DIR/control.sock takes requests of the
+/// control protocol. See Documentation/bench.rst.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vfio-bench", version)]
 pub struct Options {
@@ -113,6 +120,13 @@ pub struct Options {
     #[arg(long)]
     pub no_indirect: bool,
 
+    #[command(flatten)]
+    pub variety: Variety,
+
+    /// Number of the bus that the functions are on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub bus: u8,
+
     /// Bytes of ballast in each function's device parts
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub extra_parts: usize,
@@ -124,6 +138,23 @@ pub struct Options {
     /// Unix datagram socket for the host's port of the Ethernet switch
     #[arg(long, value_name = "PATH")]
     pub host_socket: Option<PathBuf>,
+
+    /// Check first that this QEMU can use the bench
+    #[arg(long, value_name = "PROGRAM")]
+    pub qemu: Option<PathBuf>,
+
+    /// Print the manual page, and do nothing else
+    #[arg(long)]
+    pub man: bool,
+    /// Link the switch to that of another bench, over a Unix stream socket: listen:PATH, or
+    /// connect:PATH for the other one
+    #[arg(long, value_name = "WHERE")]
+    pub link: Option<Place>,
+
+    /// Fifth byte of the functions' Ethernet addresses; linked benches need different ones
+    /// [default: 102]
+    #[arg(long, value_name = "BYTE")]
+    pub mac_block: Option<u8>,
 
     /// Slot of the root port on QEMU's root bus
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=29))]
@@ -151,6 +182,10 @@ pub enum Refusal {
 impl Options {
     /// Parses and checks the arguments, program name first.
     pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Refusal> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        if arguments.iter().skip(1).eq(["--man"]) {
+            return Err(man());
+        }
         let options = Self::try_parse_from(arguments).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Refusal::Information(error.to_string())
@@ -158,10 +193,16 @@ impl Options {
             _ => Refusal::Impossible(one_line(&error.to_string())),
         })?;
         options.check().map_err(Refusal::Impossible)?;
+        if let Some(program) = &options.qemu {
+            suitable::check(program).map_err(Refusal::Impossible)?;
+        }
         Ok(options)
     }
 
     fn check(&self) -> Result<(), String> {
+        if self.man {
+            return Err("--man: not with other arguments".into());
+        }
         if !self.dir.is_dir() {
             return Err(format!("--dir {}: not a directory", self.dir.display()));
         }
@@ -177,19 +218,10 @@ impl Options {
             format!("--extra-parts {bytes}, --extra-part-size {part_size}: {error}")
         })?;
         if let Some(path) = &self.host_socket {
-            let path_length = path.as_os_str().len();
-            if path_length > MAX_SOCKET_PATH {
-                return Err(format!("--host-socket {}: too long a path", path.display()));
-            }
-            let other = path
-                .symlink_metadata()
-                .is_ok_and(|found| !found.file_type().is_socket());
-            if other {
-                return Err(format!(
-                    "--host-socket {}: is in the way and not a socket",
-                    path.display()
-                ));
-            }
+            check_socket("--host-socket", path)?;
+        }
+        if let Some(place) = &self.link {
+            check_socket("--link", place.path())?;
         }
         match self.dir.to_str() {
             Some(dir) if !dir.contains([',', '\n']) => Ok(()),
@@ -208,6 +240,7 @@ impl Options {
                     ("--blk-queues", self.blk_queues.is_some()),
                     ("--disk-size", self.disk_size.is_some()),
                     ("--disk-image", self.disk_image.is_some()),
+                    ("--read-only", self.variety.read_only),
                 ],
             ),
             DeviceType::Blk => (
@@ -217,7 +250,13 @@ impl Options {
                     ("--transitional", self.transitional),
                     ("--no-mrg-rxbuf", self.no_mrg_rxbuf),
                     ("--no-mac-learning", self.no_mac_learning),
+                    ("--mtu", self.variety.mtu.is_some()),
+                    ("--guest-announce", self.variety.guest_announce),
+                    ("--checksum", self.variety.checksum),
+                    ("--receive-ahead", self.variety.receive_ahead),
                     ("--host-socket", self.host_socket.is_some()),
+                    ("--link", self.link.is_some()),
+                    ("--mac-block", self.mac_block.is_some()),
                 ],
             ),
         };
@@ -257,12 +296,15 @@ impl Options {
             objects: self.objects,
             lenient_parts: self.lenient_parts,
             choices: self.choices(),
+            variety: self.variety.clone(),
             transitional: self.transitional,
             mrg_rxbuf: !self.no_mrg_rxbuf,
             indirect: !self.no_indirect,
             extra_parts: self.extra_parts,
             extra_part_size: self.extra_part_size,
             host_socket: self.host_socket.clone(),
+            mac_block: self.mac_block.unwrap_or(machine::MAC_BLOCK),
+            link: self.link.clone(),
         }
     }
 
@@ -285,6 +327,29 @@ impl Options {
             queues: self.blk_queues.unwrap_or(1),
             medium,
         }
+    }
+}
+
+/// The manual page.
+fn man() -> Refusal {
+    let mut page = Vec::new();
+    match clap_mangen::Man::new(Options::command()).render(&mut page) {
+        Ok(()) => Refusal::Information(String::from_utf8_lossy(&page).into_owned()),
+        Err(error) => Refusal::Impossible(format!("--man: {error}")),
+    }
+}
+
+/// Refuses a path, given with `option`, that cannot become a socket's.
+fn check_socket(option: &str, path: &Path) -> Result<(), String> {
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(format!("{option} {}: too long a path", path.display()));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => Err(format!(
+            "{option} {}: is in the way and not a socket",
+            path.display()
+        )),
+        _ => Ok(()),
     }
 }
 

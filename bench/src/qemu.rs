@@ -8,9 +8,9 @@ use serde_json::json;
 /// The IOMMU's place on the root bus: 00:1e.0.
 pub const IOMMU_REQUESTER: u16 = 0x1e << 3;
 
-/// Routing id of function `number`: 01:00.number, behind the first root port.
-pub fn requester(number: u16) -> u16 {
-    0x0100 | number
+/// Routing id of function `number` on `bus`, which is behind the root port.
+pub fn requester(bus: u8, number: u16) -> u16 {
+    u16::from(bus) << 8 | number
 }
 
 /// The vfio-user socket of the function called `name`.

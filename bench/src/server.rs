@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,42 +17,76 @@ use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, Serv
 use crate::memory::GuestRam;
 use crate::pci::{PciFunction, config_space, index};
 
-/// Serves `function` at `path`, one connection after the other, on a thread of
-/// its own. Every function is told of the guest's memory: `ram` is for the one
-/// whose word counts.
-pub fn spawn(
-    path: &Path,
-    name: &str,
-    function: Arc<dyn PciFunction>,
-    ram: Option<Arc<GuestRam>>,
-) -> io::Result<()> {
-    let server = Server::new(path, true, interrupts(&*function), regions(&*function))
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    let name = name.to_string();
-    std::thread::Builder::new()
-        .name(name.clone())
-        .spawn(move || {
-            let mut backend = Backend {
-                name,
-                function,
-                ram,
-            };
-            loop {
-                match server.run(&mut backend) {
-                    Ok(()) => tracing::info!(name = backend.name, "disconnected"),
-                    Err(error @ vfio_user::Error::SocketAccept(_)) => {
-                        tracing::error!(name = backend.name, %error, "no more connections");
-                        return;
+/// Bytes that one access may have, as `vfio_user` tells the client.
+const MAX_ACCESS: usize = 1 << 20;
+
+/// Why a connection ended, if the client did not close it.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It cannot be read or written, or there can be none.
+    #[error(transparent)]
+    Connection(#[from] vfio_user::Error),
+    /// `vfio_user` panics where a message contradicts itself.
+    #[error("a message that nobody can understand")]
+    Message,
+}
+
+/// A function's socket.
+pub struct Socket {
+    server: Server,
+    backend: Backend,
+}
+
+impl Socket {
+    /// Binds the socket of `function` to `path`. Every function is told of the guest's
+    /// memory: `ram` is for the one whose word counts.
+    pub fn bind(
+        path: &Path,
+        name: &str,
+        function: Arc<dyn PciFunction>,
+        ram: Option<Arc<GuestRam>>,
+    ) -> io::Result<Self> {
+        let server = Server::new(path, true, interrupts(&*function), regions(&*function))
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let backend = Backend {
+            name: name.to_string(),
+            function,
+            ram,
+        };
+        Ok(Self { server, backend })
+    }
+
+    /// Serves one connection to its end, and leaves the function as it is without any.
+    pub fn serve(&mut self) -> Result<(), Broken> {
+        let Self { server, backend } = self;
+        // The models' locks outlast a panic, and the reset below makes good what it left.
+        let served = catch_unwind(AssertUnwindSafe(|| server.run(backend)));
+        self.backend.function.disconnected();
+        if let Some(ram) = &self.backend.ram {
+            ram.clear();
+        }
+        Ok(served.map_err(|_| Broken::Message)??)
+    }
+
+    /// Serves one connection after the other, on a thread of its own.
+    pub fn spawn(mut self) -> io::Result<()> {
+        let name = self.backend.name.clone();
+        std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || {
+                loop {
+                    match self.serve() {
+                        Ok(()) => tracing::info!(name, "disconnected"),
+                        Err(Broken::Connection(error @ vfio_user::Error::SocketAccept(_))) => {
+                            tracing::error!(name, %error, "no more connections");
+                            return;
+                        }
+                        Err(error) => tracing::warn!(name, %error, "connection broke"),
                     }
-                    Err(error) => tracing::warn!(name = backend.name, %error, "connection broke"),
                 }
-                backend.function.disconnected();
-                if let Some(ram) = &backend.ram {
-                    ram.clear();
-                }
-            }
-        })?;
-    Ok(())
+            })?;
+        Ok(())
+    }
 }
 
 fn interrupts(function: &dyn PciFunction) -> Vec<IrqInfo> {
@@ -107,6 +142,9 @@ fn invalid() -> io::Error {
 
 impl ServerBackend for Backend {
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        if data.len() > MAX_ACCESS {
+            return Err(invalid());
+        }
         match region {
             index::CONFIG => self.function.read_config(offset, data),
             _ if region == bar(&*self.function) => self.function.read_bar(offset, data),
@@ -117,6 +155,9 @@ impl ServerBackend for Backend {
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> io::Result<()> {
         tracing::trace!(name = self.name, region, offset, ?data, "write");
+        if data.len() > MAX_ACCESS {
+            return Err(invalid());
+        }
         match region {
             index::CONFIG => self.function.write_config(offset, data),
             _ if region == bar(&*self.function) => self.function.write_bar(offset, data),

@@ -6,6 +6,7 @@
 //! physical function, migrates it, and judges what came of it; `l2-plain` does so
 //! without a migration, on a device that has none.
 
+pub mod capability;
 pub mod control;
 pub mod files;
 pub mod guest;

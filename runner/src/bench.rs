@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::child::{POLL, Supervised};
 use crate::console::tail;
 use crate::interrupt;
+use supervise::{POLL, Supervised};
 
 /// How long the bench may take until its sockets listen.
 const READY: Duration = Duration::from_secs(20);

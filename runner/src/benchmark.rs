@@ -115,6 +115,8 @@ fn parts(repetitions: u64, small: bool) -> Vec<Part> {
                 driver,
                 "--scenario",
                 "there-and-back",
+                "--expect-tracker",
+                "iommu",
                 "--json",
                 MIGRATION,
             ]),

@@ -1,40 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a kernel log says that it should not.
 
-/// Texts by which the kernel reports that something in it is wrong.
-const ALARMS: &[&str] = &[
-    "BUG: ",
-    "kernel BUG at",
-    "WARNING: ",
-    "Oops",
-    "general protection fault",
-    "Kernel panic",
-    "KASAN: ",
-    "UBSAN: ",
-    "INFO: task ",
-    "unreferenced object",
-    "possible recursive locking",
-    "possible circular locking",
-    "suspicious RCU usage",
-    "rust_kernel: panicked",
-];
+pub use supervise::tail;
 
 /// The lines of a kernel log that report a fault of the kernel.
 pub fn alarms(log: &str) -> Vec<&str> {
-    log.lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| ALARMS.iter().any(|alarm| line.contains(alarm)))
-        .collect()
-}
-
-/// The last `count` lines of a log that say something.
-pub fn tail(log: &str, count: usize) -> Vec<&str> {
-    let lines: Vec<&str> = log
-        .lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    lines[lines.len().saturating_sub(count)..].to_vec()
+    kernel_alarms::in_log(log).collect()
 }
 
 #[cfg(test)]
@@ -49,11 +20,5 @@ mod tests {
                    [    5.0] BUG: kernel NULL pointer dereference\r\n";
         assert_eq!(alarms(log).len(), 2);
         assert!(alarms(log)[0].ends_with("vfio_main.c:12"));
-    }
-
-    #[test]
-    fn tail_skips_blank_lines() {
-        assert_eq!(tail("a\n\nb\r\nc\n \n", 2), ["b", "c"]);
-        assert_eq!(tail("a\n", 5), ["a"]);
     }
 }

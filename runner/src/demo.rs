@@ -24,6 +24,8 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
         paths::program("l2-migrate").display().to_string(),
         "--driver".to_string(),
         driver.to_string(),
+        "--expect-tracker".to_string(),
+        "iommu".to_string(),
         "--report".to_string(),
         REPORT.to_string(),
         "--json".to_string(),

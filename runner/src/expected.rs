@@ -16,7 +16,11 @@ const SKIPS: &[(Stage, &str, &str)] = &[
         "",
         "conformance/known has lists of these, which the suite compares",
     ),
+    (Stage::Stock, "module.rs_cdev.", NO_IOMMUFD),
+    (Stage::Stock, "round_trip.rs_to_rs_cdev.", NO_IOMMUFD),
 ];
+
+const NO_IOMMUFD: &str = "that kernel has no iommufd";
 
 /// Whether `test` may be skipped in `stage`.
 pub fn may_skip(stage: Stage, test: &str) -> bool {

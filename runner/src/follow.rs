@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn lines_arrive_whole_and_once() {
-        let path = std::env::temp_dir().join(format!("follow-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
         let mut follow = Follow::new(&path);
         assert!(follow.lines().unwrap().is_empty());
         let mut file = File::create(&path).unwrap();
@@ -65,6 +66,5 @@ mod tests {
         file.write_all(b"o\nthree\n").unwrap();
         assert_eq!(follow.lines().unwrap(), ["two", "three"]);
         assert!(follow.lines().unwrap().is_empty());
-        std::fs::remove_file(&path).unwrap();
     }
 }

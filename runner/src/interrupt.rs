@@ -3,22 +3,17 @@
 //! [`requested`] and unwind, so that every child is ended on the way out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Result;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-static REQUESTED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn note(_signal: i32) {
-    REQUESTED.store(true, Ordering::Relaxed);
-}
+static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Installs the handlers, for the whole process.
 pub fn install() -> Result<()> {
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
-        unsafe { sigaction(signal, &action)? };
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, REQUESTED.clone())?;
     }
     Ok(())
 }

@@ -90,13 +90,12 @@ mod tests {
 
     #[test]
     fn a_distribution_s_kernel_has_an_initrd_and_modules() {
-        let dir = std::env::temp_dir().join(format!("stock-kernel-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path();
         fs::write(dir.join("vmlinuz"), "").unwrap();
-        let kernel = Kernel::new(&dir);
+        let kernel = Kernel::new(dir);
         assert!(kernel.check().is_ok());
         assert_eq!(kernel.initrd(), Some(dir.join("initrd.gz")));
         assert_eq!(kernel.modules(), Some(dir.join("modules")));
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::bench::{self, Bench};
-use crate::child::{POLL, Supervised};
 use crate::console;
 use crate::follow::Follow;
 use crate::interrupt;
@@ -19,6 +18,7 @@ use crate::paths;
 use crate::qemu::Machine;
 use crate::rundir::RunDir;
 use crate::shell;
+use supervise::{POLL, Supervised};
 
 /// How long L1 may take to reach its init. The debug kernel needs 20 s on an
 /// idle machine.
@@ -133,12 +133,12 @@ fn write_job(job: &Job, dir: &RunDir) -> Result<()> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in environment.chain(more) {
-        script += &format!("export {name}={}\n", shell::quote(value));
+        script += &format!("export {name}={}\n", shell::quote(value)?);
     }
     // The command may be a program of this workspace.
-    let programs = shell::quote(&paths::programs().display().to_string());
+    let programs = shell::quote(&paths::programs().display().to_string())?;
     script += &format!("export PATH={programs}:$PATH\n");
-    script += &format!("exec {}\n", shell::join(&job.command));
+    script += &format!("exec {}\n", shell::join(&job.command)?);
     let path = dir.file("job.sh");
     fs::write(&path, script).with_context(|| format!("cannot write {path:?}"))
 }
@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn job_script_runs_the_command_with_its_environment() {
-        let parent = std::env::temp_dir().join(format!("l1-job-{}", std::process::id()));
-        let dir = RunDir::create(&parent).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let dir = RunDir::create(parent.path()).unwrap();
         let job = Job {
             kernel: Kernel::new(Path::new("/k")),
             memory: "1G".into(),
@@ -274,18 +274,16 @@ mod tests {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "/k it's 1\n");
-        drop(dir);
-        fs::remove_dir_all(&parent).unwrap();
     }
 
     #[test]
     fn status_is_read_only_when_there() {
-        let path = std::env::temp_dir().join(format!("status-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status");
         assert_eq!(read_status(&path).unwrap(), None);
         fs::write(&path, "4\n").unwrap();
         assert_eq!(read_status(&path).unwrap(), Some(4));
         fs::write(&path, "?").unwrap();
         assert!(read_status(&path).is_err());
-        fs::remove_file(&path).unwrap();
     }
 }

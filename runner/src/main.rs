@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `vvp-run`: runs a job in the host under test, all tests, or the demo.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use vvp_run::check;
@@ -13,7 +14,7 @@ use vvp_run::kernel::Kernel;
 use vvp_run::l1::{self, Job};
 use vvp_run::setup::Setup;
 use vvp_run::stage::{Extent, Stage};
-use vvp_run::{benchmark, demo, interrupt, paths};
+use vvp_run::{benchmark, demo, interrupt, matrix, paths};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
 /// tests in it.
@@ -55,6 +56,15 @@ enum Action {
         /// The project's revision, for the report.
         #[arg(long, env = "VVP_REVISION", default_value = "unknown")]
         revision: String,
+    },
+    /// Make the documentation's support matrix of the records of test runs.
+    Matrix {
+        /// Directories that are records, or have records.
+        #[arg(value_name = "DIR", default_value = paths::RESULTS)]
+        records: Vec<PathBuf>,
+        /// The page.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Migrate a live guest and print a report.
     Demo {
@@ -116,6 +126,10 @@ struct L1 {
     /// Keep the run directory with all logs.
     #[arg(long)]
     keep: bool,
+    /// Put there what the command leaves in the directory `results` of the one that it is
+    /// run in.
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
     /// The command, as L1's shell finds it.
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -180,6 +194,7 @@ fn act(command: &Action) -> Result<u8> {
             };
             benchmark::run(&common.setup(), &options).map(|()| 0)
         }
+        Action::Matrix { records, out } => matrix::run(records, out).map(|()| 0),
         Action::Demo {
             common,
             driver,
@@ -215,6 +230,9 @@ fn run_l1(options: &L1) -> Result<u8> {
             println!("{line}");
         }
     })?;
+    if let Some(to) = &options.results {
+        take_results(&outcome.dir.file("results"), to)?;
+    }
     for alarm in &outcome.alarms {
         eprintln!("kernel log: {alarm}");
     }
@@ -230,4 +248,15 @@ fn run_l1(options: &L1) -> Result<u8> {
     } else {
         status.max(1)
     })
+}
+
+/// Copies the files in `from` to `to`.
+fn take_results(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).with_context(|| format!("no results in {from:?}"))?;
+    for entry in entries {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        fs::copy(entry.path(), &place).with_context(|| format!("cannot write {place:?}"))?;
+    }
+    Ok(())
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::child::{POLL, Supervised};
 use crate::follow::Follow;
 use crate::interrupt;
 use crate::progress::Progress;
+use supervise::{POLL, Supervised};
 
 /// Runs `command`, which shows up as `name`, to its end, with all that it prints in
 /// `log`. `None`: it was ended, because it took longer than `limit`.

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Shows that a long stage is alive: a spinner with the last line of its log on
-//! a terminal, now and then a line elsewhere.
+//! Shows that a long stage is alive: on a terminal a line that is drawn again and again, with
+//! the last line of its log, now and then a line elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal, how often a line is printed.
 const INTERVAL: Duration = Duration::from_secs(30);
+/// On one, how often the line is drawn again.
+const REDRAW: Duration = Duration::from_millis(200);
+/// The cursor goes to the start of an empty line.
+const CLEAR: &str = "\r\x1b[K";
 
 /// The progress display of one stage.
 pub struct Progress {
     name: String,
-    bar: Option<ProgressBar>,
+    terminal: bool,
     started: Instant,
     next: Instant,
     last: String,
@@ -23,57 +25,52 @@ impl Progress {
     /// Starts the display of a stage.
     pub fn start(name: &str) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bar = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("  {spinner} {prefix:24} {elapsed:>5} {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_prefix(name.to_string());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
         let started = Instant::now();
         if !terminal {
             eprintln!("  {name} ...");
         }
         Self {
             name: name.to_string(),
-            bar,
+            terminal,
             started,
-            next: started + INTERVAL,
+            next: started + if terminal { REDRAW } else { INTERVAL },
             last: String::new(),
         }
     }
 
     /// Shows what the stage is doing.
     pub fn message(&mut self, text: &str) {
-        let printable: String = text.chars().filter(|c| !c.is_control()).collect();
-        match &self.bar {
-            Some(bar) => bar.set_message(printable),
-            None => self.last = printable,
-        }
+        self.last = text.chars().filter(|c| !c.is_control()).collect();
     }
 
     /// To be called often; prints when it is time to.
     pub fn tick(&mut self) {
-        if self.bar.is_none() && Instant::now() >= self.next {
-            eprintln!(
-                "  {}: {} s: {:.100}",
-                self.name,
-                self.started.elapsed().as_secs(),
-                self.last
-            );
+        if Instant::now() < self.next {
+            return;
+        }
+        let (name, last) = (&self.name, &self.last);
+        let seconds = self.started.elapsed().as_secs();
+        if self.terminal {
+            // Cut off, so that it is one line on any terminal.
+            let line: String = format!("  {name:24} {seconds:4} s  {last}")
+                .chars()
+                .take(79)
+                .collect();
+            let mut terminal = std::io::stderr();
+            // Who cannot show progress makes it all the same.
+            let _ = write!(terminal, "{CLEAR}{line}").and_then(|()| terminal.flush());
+            self.next = Instant::now() + REDRAW;
+        } else {
+            eprintln!("  {name}: {seconds} s: {last:.100}");
             self.next += INTERVAL;
         }
     }
 
     /// Ends the display with a line that stays.
     pub fn finish(self, outcome: &str) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
         eprintln!(
-            "  {:24} {outcome} ({} s)",
+            "{}  {:24} {outcome} ({} s)",
+            if self.terminal { CLEAR } else { "" },
             self.name,
             self.started.elapsed().as_secs()
         );

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::child::Supervised;
 use crate::kernel::Kernel;
 use crate::paths;
+use supervise::Supervised;
 
 /// What varies from one L1 to another.
 pub struct Machine<'a> {

@@ -237,13 +237,13 @@ mod tests {
 
     #[test]
     fn old_records_go() {
-        let parent = std::env::temp_dir().join(format!("results-{}", std::process::id()));
+        let temporary = tempfile::tempdir().unwrap();
+        let parent = temporary.path();
         for number in 0..KEPT + 3 {
             fs::create_dir_all(parent.join(format!("2026-01-{number:02}"))).unwrap();
         }
-        prune(&parent);
-        assert_eq!(fs::read_dir(&parent).unwrap().count(), KEPT);
+        prune(parent);
+        assert_eq!(fs::read_dir(parent).unwrap().count(), KEPT);
         assert!(!parent.join("2026-01-02").exists());
-        fs::remove_dir_all(&parent).unwrap();
     }
 }

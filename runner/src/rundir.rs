@@ -99,14 +99,15 @@ mod tests {
 
     #[test]
     fn removed_unless_kept_and_old_ones_go() {
-        let parent = std::env::temp_dir().join(format!("rundir-{}", std::process::id()));
-        let first = RunDir::create(&parent).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let parent = temporary.path();
+        let first = RunDir::create(parent).unwrap();
         let path = first.path().to_path_buf();
         assert!(path.is_dir());
         drop(first);
         assert!(!path.exists());
 
-        let mut second = RunDir::create(&parent).unwrap();
+        let mut second = RunDir::create(parent).unwrap();
         fs::write(second.file("a.sock"), "").unwrap();
         fs::write(second.file("a.log"), "").unwrap();
         second.keep();
@@ -120,9 +121,8 @@ mod tests {
             fs::create_dir(parent.join(format!("99999999-{number}"))).unwrap();
         }
         fs::create_dir(parent.join("unrelated")).unwrap();
-        prune(&parent);
+        prune(parent);
         // The kept ones, the one of this living process, and the stranger.
-        assert_eq!(fs::read_dir(&parent).unwrap().count(), KEPT + 2);
-        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(fs::read_dir(parent).unwrap().count(), KEPT + 2);
     }
 }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Quoting for the job script that L1's shell reads.
 
+use anyhow::{Context, Result};
+
 /// `word` as one word of a POSIX shell.
-pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_string();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+pub fn quote(word: &str) -> Result<String> {
+    let quoted = shlex::try_quote(word).with_context(|| format!("{word:?} for a shell"))?;
+    Ok(quoted.into_owned())
 }
 
 /// A command line out of its words.
-pub fn join<S: AsRef<str>>(words: &[S]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quote(word.as_ref())).collect();
-    quoted.join(" ")
+pub fn join<S: AsRef<str>>(words: &[S]) -> Result<String> {
+    let words = words.iter().map(AsRef::as_ref);
+    shlex::try_join(words).context("a command for a shell")
 }
 
 #[cfg(test)]
@@ -24,7 +23,7 @@ mod tests {
     fn words_survive_a_shell() {
         let words = ["plain", "", "two words", "it's", "$HOME", "a;b", "`x`", "*"];
         let output = std::process::Command::new("sh")
-            .args(["-c", &format!("printf '%s\\0' {}", join(&words))])
+            .args(["-c", &format!("printf '%s\\0' {}", join(&words).unwrap())])
             .output()
             .unwrap();
         let expected = words.join("\0") + "\0";

@@ -12,6 +12,8 @@ pub enum Stage {
     /// the logic shared with the module, programs as their users meet them, and what
     /// kernels the scripts refuse.
     Conformance,
+    /// Everything that parses, fuzzed for a fixed number of executions.
+    Fuzz,
     /// The documentation: built without a warning, and naming only what there is.
     Docs,
     /// The module and the C driver in a virtual machine.
@@ -82,6 +84,12 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A migration that the device fails, and a second try.
+    FaultAndRetry,
+    /// A guest on another host, over the network: QEMU by itself.
+    TwoHosts,
+    /// The same by libvirt, as it is in the distribution.
+    Libvirt,
     /// Functions that are created and bound as the service at boot does it.
     Functions,
     /// Debian packages: built, installed in a clean root, upgraded, removed.
@@ -148,6 +156,9 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::FaultAndRetry
+                | Stage::TwoHosts
+                | Stage::Libvirt
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::count::Counts;
 use crate::docs;
 use crate::ktap;
-use crate::l1::{self, Job};
+use crate::l1::{self, Job, Outcome};
 use crate::libtest;
 use crate::native;
 use crate::nested;
@@ -20,6 +20,7 @@ use crate::progress::Progress;
 use crate::rundir::RunDir;
 use crate::setup::Setup;
 use crate::stage::Stage;
+use crate::two_hosts;
 
 /// Exit status of a kselftest program that skipped everything.
 const KSFT_SKIP: i32 = 4;
@@ -159,6 +160,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(15),
             progress,
         ),
+        Stage::Fuzz => ktap_script("fuzz-smoke.sh", minutes(30), progress),
         Stage::Docs => docs::check(
             Path::new(paths::SOURCE),
             Path::new(paths::RUNS),
@@ -232,14 +234,14 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             setup,
             &["vvp-selftests", "--bench", "--transitional"],
             &["--transitional"],
-            minutes(10),
+            minutes(20),
             progress,
         ),
         Stage::Blk => in_l1(
             setup,
             &["vvp-selftests", "--bench", "--device", "blk"],
             &["--device", "blk", "--blk-queues", "4"],
-            minutes(5),
+            minutes(20),
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
@@ -255,8 +257,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(5),
             progress,
         ),
-        Stage::Migration => l2(setup, &["--expect-teller", "iommu"], &[], progress),
-        Stage::LegacyGuest => l2(setup, &["--legacy-guest"], &["--transitional"], progress),
+        Stage::Migration => l2(setup, &["--expect-tracker", "iommu"], &[], progress),
+        Stage::LegacyGuest => l2(
+            setup,
+            &["--scenario", "legacy-guest", "--expect-tracker", "iommu"],
+            &["--transitional"],
+            progress,
+        ),
         Stage::Type1 => l2(
             setup,
             &[
@@ -267,7 +274,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 // All memory is sent with the guest stopped.
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &[],
@@ -275,7 +282,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::DmaLogging => l2(
             setup,
-            &["--dma-logging", "iommu", "--expect-teller", "device"],
+            &["--dma-logging", "iommu", "--expect-tracker", "device"],
             &[],
             progress,
         ),
@@ -286,7 +293,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "auto",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "device",
             ],
             &["--no-dirty-tracking"],
@@ -303,7 +310,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                 "on",
                 "--downtime-limit",
                 "8000",
-                "--expect-teller",
+                "--expect-tracker",
                 "nobody",
             ],
             &[],
@@ -325,7 +332,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
                     // All memory is sent with the guest stopped.
                     "--downtime-limit",
                     "8000",
-                    "--expect-teller",
+                    "--expect-tracker",
                     "nobody",
                 ],
                 &[],
@@ -334,29 +341,44 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         }
         Stage::L2Wide => l2(
             setup,
-            &["--called", "l2_wide", "--expect-teller", "iommu"],
+            &["--called", "l2_wide", "--expect-tracker", "iommu"],
             &WIDE_DEVICE,
             progress,
         ),
         Stage::L2Blk => l2(
             setup,
-            &["--device", "blk", "--expect-teller", "iommu"],
+            &["--scenario", "block", "--expect-tracker", "iommu"],
             &["--device", "blk", "--blk-queues", "4"],
             progress,
         ),
         Stage::Plain => nested::run("l2-plain", || {
             in_l1_without_bench(setup, &["l2-plain"], &PLAIN_DEVICES, minutes(5), progress)
         }),
-        Stage::NegativeControl => l2(setup, &["--negative-control"], &[], progress),
+        Stage::NegativeControl => l2(
+            setup,
+            &[
+                "--scenario",
+                "negative-control",
+                "--expect-tracker",
+                "iommu",
+            ],
+            &[],
+            progress,
+        ),
         Stage::VirtualIommu => l2(
             setup,
-            &["--virtual-iommu", "identity", "--expect-teller", "iommu"],
+            &["--scenario", "virtual-iommu", "--expect-tracker", "iommu"],
             &[],
             progress,
         ),
         Stage::VirtualIommuControl => l2(
             setup,
-            &["--virtual-iommu", "identity", "--negative-control"],
+            &[
+                "--scenario",
+                "virtual-iommu-control",
+                "--expect-tracker",
+                "iommu",
+            ],
             &[],
             progress,
         ),
@@ -376,14 +398,17 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::NextGuest => scenario(setup, "next-guest", progress),
         Stage::DriverLater => scenario(setup, "driver-later", progress),
         Stage::TwoFunctions => scenario(setup, "two-functions", progress),
+        Stage::Libvirt => two_hosts(setup, "libvirt", minutes(12), progress),
+        Stage::TwoHosts => two_hosts(setup, "qemu", minutes(6), progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
+        Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
     }
 }
 
 /// What else can happen to a guest on its way.
 fn scenario(setup: &Setup, name: &str, progress: &mut Progress) -> Result<Counts> {
-    let arguments = ["--scenario", name, "--expect-teller", "iommu"];
+    let arguments = ["--scenario", name, "--expect-tracker", "iommu"];
     l2(setup, &arguments, &[], progress)
 }
 
@@ -398,6 +423,35 @@ fn l2(
     let limit = Duration::from_secs(360);
     nested::run(&command.join(" "), || {
         in_l1(setup, &command, bench_arguments, limit, progress)
+    })
+}
+
+/// One migration of a guest from one host to another, by `manager`.
+fn two_hosts(
+    setup: &Setup,
+    manager: &str,
+    limit: Duration,
+    progress: &mut Progress,
+) -> Result<Counts> {
+    nested::run(&format!("l2-hosts {manager}"), || {
+        let jobs = ["source", "target"].map(|role| {
+            let mut job = job(setup, &["l2-hosts", role, "--manager", manager], limit);
+            job.bench = Some(paths::program("vfio-bench"));
+            job
+        });
+        let [source, mut target] = jobs;
+        target.timeout += two_hosts::FAREWELL;
+        let mut outcomes = two_hosts::run([source.clone(), target.clone()], &mut |line| {
+            if let Some(line) = line {
+                progress.message(line);
+            }
+            progress.tick();
+        })?;
+        let mut counts = counts_of(&source, "source", &mut outcomes.first);
+        // It judges nothing.
+        counts.log += &outcomes.second.output;
+        judge_end(&target, "target", &mut outcomes.second, &mut counts);
+        Ok(counts)
     })
 }
 
@@ -516,8 +570,19 @@ fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
         }
         progress.tick();
     })?;
+    Ok(counts_of(job, name, &mut outcome))
+}
+
+/// Counts what the program of `job`, called `name`, has reported, and what went wrong besides.
+fn counts_of(job: &Job, name: &str, outcome: &mut Outcome) -> Counts {
     let mut counts = ktap::parse(&outcome.output);
     counts.log = std::mem::take(&mut outcome.output);
+    judge_end(job, name, outcome, &mut counts);
+    counts
+}
+
+/// Counts how `job`, called `name`, and the host that it ran in have ended.
+fn judge_end(job: &Job, name: &str, outcome: &mut Outcome, counts: &mut Counts) {
     if outcome.timed_out() {
         counts.fail(
             name,
@@ -540,5 +605,4 @@ fn count_l1(job: &Job, name: &str, progress: &mut Progress) -> Result<Counts> {
         outcome.dir.keep();
         eprintln!("    logs: {}", paths::outside(outcome.dir.path()).display());
     }
-    Ok(counts)
 }

@@ -147,15 +147,14 @@ mod tests {
 
     #[test]
     fn products_say_what_they_were_built_from() {
-        let dir = std::env::temp_dir().join(format!("subject-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path();
         assert_eq!(built_from(&dir.join("x.ko")), None);
         fs::write(dir.join(BUILT_FROM), "abc, with changes 12\n").unwrap();
         fs::write(dir.join("x.ko"), "module").unwrap();
-        for path in [dir.clone(), dir.join("x.ko")] {
+        for path in [dir.to_path_buf(), dir.join("x.ko")] {
             assert_eq!(built_from(&path).unwrap(), "abc, with changes 12");
         }
         assert_eq!(sha256(&dir.join("x.ko")).unwrap().len(), 64);
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

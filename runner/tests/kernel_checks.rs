@@ -87,7 +87,9 @@ impl Machine {
     fn kernel(&self, release: &str) {
         self.header("include/config/kernel.release", &format!("{release}\n"));
         self.configure(&format!(
-            "CONFIG_RUST=y\n\
+            "# Linux/x86 {release} Kernel Configuration\n\
+             CONFIG_X86_64=y\n\
+             CONFIG_RUST=y\n\
              CONFIG_RUSTC_VERSION_TEXT=\"{RUSTC}\"\n\
              CONFIG_BINDGEN_VERSION_TEXT=\"{BINDGEN}\"\n\
              CONFIG_CC_VERSION_TEXT=\"cc (test) 14\"\n"
@@ -191,6 +193,24 @@ fn no_rust() {
     for answer in [machine.check(), machine.metadata()] {
         refused(answer, &[RELEASE, "without CONFIG_RUST"]);
     }
+}
+
+/// Metadata is made for x86-64. A kernel that has it is taken, whatever it is for.
+#[test]
+fn another_architecture() {
+    let machine = Machine::new();
+    let path = machine.headers().join(".config");
+    let x86 = fs::read_to_string(path).unwrap();
+    let arm64 = x86
+        .replace("Linux/x86", "Linux/arm64")
+        .replace("X86_64", "ARM64");
+    machine.configure(&arm64);
+    taken(machine.check());
+    taken(machine.metadata());
+    machine.remove("rust/libkernel.rmeta");
+    refused(machine.metadata(), &[RELEASE, "is for arm64", "KDIR"]);
+    machine.configure(&arm64.replace("# Linux/", "# "));
+    refused(machine.metadata(), &["is for another architecture"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use serde_json::{Value, json};
+use vfio_bench_protocol::IommuState;
 use vm_memory::iommu::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, Iotlb, Permissions};
 
@@ -123,27 +123,34 @@ impl Unit {
         self.lock().dirty_bits = enabled;
     }
 
-    /// What the control socket tells about the unit.
-    pub fn describe(&self) -> Value {
+    /// What the control protocol shows of the unit.
+    pub fn state(&self) -> IommuState {
         let state = self.lock();
-        json!({
-            "enabled": state.registers.enabled(),
-            "faults": state.counters.faults,
-            "walks": state.counters.walks,
-            "iotlb_hits": state.counters.iotlb_hits,
-            "dirty_bits_set": state.counters.dirty_bits_set,
-            "dirty_bits": state.dirty_bits,
-            "outside": state.counters.outside,
-            "commands": state.counters.commands,
-        })
+        let counters = &state.counters;
+        let commands = counters.commands.iter();
+        IommuState {
+            enabled: state.registers.enabled(),
+            faults: counters.faults,
+            walks: counters.walks,
+            iotlb_hits: counters.iotlb_hits,
+            dirty_bits_set: counters.dirty_bits_set,
+            dirty_bits: state.dirty_bits,
+            outside: counters.outside,
+            commands: commands
+                .map(|(&name, &count)| (name.into(), count))
+                .collect(),
+        }
     }
 
     /// A read of MMIO space.
     pub fn read(&self, offset: u64, data: &mut [u8]) {
         let state = self.lock();
         for (position, byte) in data.iter_mut().enumerate() {
-            let at = offset + position as u64;
-            *byte = (state.registers.read(at & !7) >> ((at & 7) * 8)) as u8;
+            // Nothing is behind the last address.
+            let at = offset.checked_add(position as u64);
+            *byte = at.map_or(0, |at| {
+                (state.registers.read(at & !7) >> ((at & 7) * 8)) as u8
+            });
         }
     }
 

@@ -6,6 +6,7 @@
 //! The configuration space has a mutex that is released before the model or
 //! another function is called: the model takes locks of its own and uses ports.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use super::PciFunction;
@@ -66,6 +67,8 @@ pub struct Endpoint {
     /// The MSI-X table. QEMU keeps its own; this one only remembers.
     table: Mutex<Vec<u8>>,
     bar_size: u64,
+    /// Somebody has pulled it out.
+    gone: AtomicBool,
 }
 
 /// Size of the BAR with the MSI-X table and its pending bits behind the model's part.
@@ -164,7 +167,20 @@ impl Endpoint {
             space: Mutex::new(space),
             table: Mutex::new(power_on_table(usize::from(vectors))),
             bar_size,
+            gone: AtomicBool::new(false),
         })
+    }
+
+    /// Takes the function away without a word, or puts it back as it is after power-on. Of a
+    /// function that is away everything reads as ones, and it makes no access to memory.
+    pub fn set_gone(&self, gone: bool) {
+        if self.gone.swap(gone, Ordering::SeqCst) != gone {
+            self.reset(Reset::Bus);
+        }
+    }
+
+    fn gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// Tells the PF which VFs it has, and whom to tell when some come or go.
@@ -178,6 +194,7 @@ impl Endpoint {
     /// Whether the function exists at this time.
     pub fn exists(&self) -> bool {
         match self.role {
+            _ if self.gone() => false,
             Role::Pf { .. } => true,
             Role::Vf(number) => self.gate.exists(number),
         }
@@ -187,8 +204,9 @@ impl Endpoint {
     /// Memory Space Enable is QEMU's to obey: it unmaps the BAR.
     fn decodes_memory(&self) -> bool {
         match self.role {
+            _ if !self.exists() => false,
             Role::Pf { .. } => true,
-            Role::Vf(number) => self.gate.exists(number) && self.gate.memory_enabled(),
+            Role::Vf(_) => self.gate.memory_enabled(),
         }
     }
 
@@ -346,6 +364,10 @@ impl PciFunction for Endpoint {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
+        if self.gone() {
+            data.fill(0xff);
+            return;
+        }
         let mut space = self.lock();
         if let Some((target, size)) = self.window_target(&space, offset, data.len()) {
             drop(space);

@@ -4,10 +4,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use serde_json::{Value, json};
+use serde_json::json;
+use vfio_bench_protocol::Request;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::assembly::Devices;
+use crate::control::{Answer, answer};
 use crate::function::{Function, Identity, PortRef, Reset};
 
 /// Register offsets in BAR 0, all 32 bits but for the 64 of the address.
@@ -179,10 +181,7 @@ impl Devices for Scratch {
     }
 
     /// `state` tells the number of VFs and, for each function, its resets so far.
-    fn control(&self, request: &Value) -> Option<Result<Value, String>> {
-        if request.get("cmd")? != "state" {
-            return None;
-        }
+    fn state(&self) -> Answer {
         let resets: Vec<Vec<String>> = self
             .functions
             .iter()
@@ -198,8 +197,10 @@ impl Devices for Scratch {
             .num_vfs
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        Some(Ok(
-            json!({"ok": true, "num_vfs": num_vfs, "resets": resets}),
-        ))
+        answer(&json!({"num_vfs": num_vfs, "resets": resets}))
+    }
+
+    fn control(&self, request: Request) -> Answer {
+        Err(format!("not for these devices: {request:?}"))
     }
 }

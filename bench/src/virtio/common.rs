@@ -31,6 +31,7 @@ pub mod offset {
     pub const QUEUE_DESC: u64 = 32;
     pub const QUEUE_DRIVER: u64 = 40;
     pub const QUEUE_DEVICE: u64 = 48;
+    pub const QUEUE_RESET: u64 = 58;
     pub const ADMIN_QUEUE_INDEX: u64 = 60;
     pub const ADMIN_QUEUE_NUM: u64 = 62;
 }
@@ -76,6 +77,8 @@ pub enum Effect {
     Status(u8),
     /// The driver enabled a queue.
     Enabled,
+    /// The driver wants this queue to be reset.
+    ResetQueue(u16),
     /// The driver enabled a queue that cannot run.
     Broken(&'static str),
 }
@@ -237,6 +240,7 @@ impl Common {
 
     fn write_queue(&mut self, shape: &Shape, at: u64, value: u16) -> Effect {
         let index = self.queue_select;
+        let resets = self.driver_features & features::RING_RESET != 0;
         let (Some(queue), Some(&max_size)) = (
             self.queues.get_mut(usize::from(index)),
             shape.queue_sizes.get(usize::from(index)),
@@ -250,6 +254,11 @@ impl Common {
                 }
             }
             offset::QUEUE_VECTOR => queue.vector = shape.vector(value),
+            // Done at once: it never reads as 1.
+            offset::QUEUE_RESET if value == 1 && queue.enabled && resets => {
+                *queue = QueueConfig::new(max_size);
+                return Effect::ResetQueue(index);
+            }
             offset::QUEUE_ENABLE if value == 1 && !queue.enabled => {
                 let enabled = QueueConfig {
                     enabled: true,

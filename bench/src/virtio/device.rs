@@ -28,14 +28,14 @@
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
+use vfio_bench_protocol::{Choices, Counters};
 
 use super::bar::{self, Place};
 use super::bytes::copy_window;
 use super::chain::RingError;
-use super::choices::Choices;
 use super::common::{Common, Effect, STATUS_DRIVER_OK, STATUS_NEEDS_RESET, Shape, offset};
 use super::features;
-use super::kind::{Counters, Frame, Kind, Session};
+use super::kind::{Frame, Kind, Session};
 use super::page_writer::PageWriter;
 use super::parts::extra::{self, Ballast, ExtraParts};
 use super::parts::{self, PartWriter, Refusal};
@@ -93,6 +93,12 @@ pub struct Traits {
     pub long_admin_chains: bool,
     /// A legacy driver can use it.
     pub transitional: bool,
+    /// Most descriptors of a queue of the device type.
+    pub largest_queue: u16,
+    /// MSI-X vectors, if not one for each queue and one more.
+    pub vectors: Option<u16>,
+    /// Features of the device type that it lacks.
+    pub lacks: u64,
     /// The ballast in its device parts.
     pub ballast: Ballast,
     /// Parts can be set without those that must precede them.
@@ -126,15 +132,19 @@ pub struct Device {
 impl Device {
     /// A function after power-on.
     pub fn new(name: String, port: PortRef, kind: Box<dyn Kind>, traits: Traits) -> Self {
+        let largest = traits.largest_queue;
         let mut queue_sizes = kind.queue_sizes();
+        queue_sizes
+            .iter_mut()
+            .for_each(|size| *size = largest.min(*size));
         let num_queues = queue_sizes.len() as u16;
         if traits.features & features::ADMIN_VQ != 0 {
             queue_sizes.push(traits.admin_queue_size);
         }
         let shape = Shape {
-            offered: kind.features() | traits.features,
+            offered: (kind.features() | traits.features) & !traits.lacks,
             // One for the configuration and one for each queue.
-            vectors: queue_sizes.len() as u16 + 1,
+            vectors: traits.vectors.unwrap_or(queue_sizes.len() as u16 + 1),
             queue_sizes,
             num_queues,
             transitional: traits.transitional,
@@ -257,7 +267,7 @@ impl Device {
     pub fn write_bar(&mut self, at: u64, data: &[u8]) -> Request {
         match bar::decode(at) {
             Place::Common(at) => return self.write_common(at, data),
-            Place::Notify(queue) => return Request::Notify(queue),
+            Place::Notify(queue) => return self.notified(queue, data),
             Place::LegacyNotify if self.shape.transitional => {
                 if let Ok(queue) = data.try_into() {
                     return Request::Notify(u16::from_le_bytes(queue));
@@ -274,6 +284,25 @@ impl Device {
         Request::Nothing
     }
 
+    /// A notification at the place of `queue`. With NOTIFICATION_DATA it has the queue's
+    /// number in its low half, and is ignored if that is another one's.
+    fn notified(&self, queue: u16, data: &[u8]) -> Request {
+        let named = data
+            .get(..2)
+            .map(|low| u16::from_le_bytes([low[0], low[1]]));
+        let with_data = self.accepted(features::NOTIFICATION_DATA);
+        if with_data && (data.len() != 4 || named != Some(queue)) {
+            warn!(
+                device = self.name,
+                queue,
+                ?data,
+                "notification with wrong data"
+            );
+            return Request::Nothing;
+        }
+        Request::Notify(queue)
+    }
+
     fn write_common(&mut self, at: u64, data: &[u8]) -> Request {
         let kind = &self.kind;
         match self
@@ -287,6 +316,10 @@ impl Device {
             }
             Effect::Status(new) if new & STATUS_DRIVER_OK != 0 => Request::Start,
             Effect::Status(_) => Request::Nothing,
+            Effect::ResetQueue(queue) => {
+                self.reset_queue(queue);
+                Request::Nothing
+            }
             // A queue that is late, for a device that is up already.
             Effect::Enabled if self.common.live() => Request::Start,
             Effect::Enabled => Request::Nothing,
@@ -295,6 +328,15 @@ impl Device {
                 Request::Nothing
             }
         }
+    }
+
+    /// The driver has taken a queue out of operation.
+    fn reset_queue(&mut self, queue: u16) {
+        // What was taken is given back before.
+        self.finish(None);
+        let index = usize::from(queue);
+        self.rings[index] = None;
+        self.continuing[index] = false;
     }
 
     fn write_page(&mut self) {
@@ -429,9 +471,9 @@ impl Device {
         self.kind.due()
     }
 
-    /// Completes the requests that are due, or all of them.
+    /// Completes the requests that are due, or gives back all buffers that were taken.
     pub fn finish(&mut self, until: Option<Instant>) {
-        if self.kind.due().is_some() {
+        if self.kind.due().is_some() || until.is_none() && self.kind.holds() {
             self.session(|kind, session| kind.finish(until, session).map(|()| false));
         }
     }
@@ -439,6 +481,46 @@ impl Device {
     /// Makes requests take this long; false if the device type has none.
     pub fn set_delay(&mut self, delay: Duration) -> bool {
         self.kind.set_delay(delay)
+    }
+
+    /// Connects a network device to its switch, or not; false if there is nothing to connect.
+    pub fn set_link(&mut self, up: bool) -> bool {
+        match self.kind.set_link(up) {
+            None => return false,
+            Some(false) => (),
+            Some(true) => self.config_changed(),
+        }
+        true
+    }
+
+    /// Asks the driver to announce itself; false if it knows no such thing.
+    pub fn announce(&mut self) -> bool {
+        let asked = self.running() && self.kind.announce(self.common.driver_features);
+        if asked {
+            self.config_changed();
+        }
+        asked
+    }
+
+    /// Comes to need a reset; false if there is no driver whose business that is.
+    pub fn need_reset(&mut self) -> bool {
+        let live = self.common.live();
+        if live {
+            self.break_down(&RingError::Malformed("somebody wants it to"));
+        }
+        live
+    }
+
+    /// The configuration is another one now. The driver hears of it when the device is not
+    /// stopped.
+    pub fn config_changed(&mut self) {
+        // Not for a change that nobody can have seen: 256 of them would not show.
+        if std::mem::take(&mut self.config_read) {
+            self.common.generation = self.common.generation.wrapping_add(1);
+        }
+        if self.common.live() {
+            self.raise_config();
+        }
     }
 
     fn session(

@@ -5,16 +5,20 @@ const fn bit(number: u32) -> u64 {
     1 << number
 }
 
+pub const NET_CSUM: u64 = bit(0);
+pub const NET_MTU: u64 = bit(3);
 pub const NET_MAC: u64 = bit(5);
 pub const NET_MRG_RXBUF: u64 = bit(15);
 pub const NET_STATUS: u64 = bit(16);
 pub const NET_CTRL_VQ: u64 = bit(17);
 pub const NET_CTRL_RX: u64 = bit(18);
 pub const NET_CTRL_VLAN: u64 = bit(19);
+pub const NET_GUEST_ANNOUNCE: u64 = bit(21);
 pub const NET_MQ: u64 = bit(22);
 pub const NET_CTRL_MAC_ADDR: u64 = bit(23);
 
 pub const BLK_SEG_MAX: u64 = bit(2);
+pub const BLK_RO: u64 = bit(5);
 pub const BLK_BLK_SIZE: u64 = bit(6);
 pub const BLK_FLUSH: u64 = bit(9);
 pub const BLK_MQ: u64 = bit(12);
@@ -28,7 +32,10 @@ pub const RING_INDIRECT_DESC: u64 = bit(28);
 pub const RING_EVENT_IDX: u64 = bit(29);
 pub const VERSION_1: u64 = bit(32);
 pub const ACCESS_PLATFORM: u64 = bit(33);
+pub const ORDER_PLATFORM: u64 = bit(36);
 pub const SR_IOV: u64 = bit(37);
+pub const NOTIFICATION_DATA: u64 = bit(38);
+pub const RING_RESET: u64 = bit(40);
 pub const ADMIN_VQ: u64 = bit(41);
 
 /// Offered by every function, whatever its type.

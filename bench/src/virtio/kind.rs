@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use vfio_bench_protocol::Counters;
+
 use super::chain::RingError;
 use super::parts::{Part, PartWriter, Refusal};
 use super::queue::Ring;
@@ -15,27 +17,6 @@ use crate::iommu::DmaMemory;
 
 /// An Ethernet frame, from destination address to payload, without checksum.
 pub type Frame = Vec<u8>;
-
-/// Traffic counters, for the control protocol.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    pub tx_frames: u64,
-    pub tx_bytes: u64,
-    pub rx_frames: u64,
-    pub rx_bytes: u64,
-    pub rx_dropped: u64,
-    pub tx_dropped: u64,
-    /// Requests that were executed, those that failed among them.
-    pub requests: u64,
-    pub failed_requests: u64,
-    /// Requests that were in flight when the device was stopped.
-    pub drained_requests: u64,
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-    pub flushes: u64,
-    pub interrupts: u64,
-    pub page_writes: u64,
-}
 
 /// One run of a kind on its rings.
 pub struct Session<'a> {
@@ -121,6 +102,21 @@ pub trait Kind: Send {
     /// Completes the buffers that are due at `until`, or all that were taken.
     fn finish(&mut self, _until: Option<Instant>, _session: &mut Session) -> Result<(), RingError> {
         Ok(())
+    }
+
+    /// Whether buffers were taken that must be given back before the device stops.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Connects it to its switch, or not: whether that changed anything, if it has a link.
+    fn set_link(&mut self, _up: bool) -> Option<bool> {
+        None
+    }
+
+    /// Asks the driver to announce itself, if it has accepted that.
+    fn announce(&mut self, _features: u64) -> bool {
+        false
     }
 
     /// Forgets the buffers that were taken: their rings are no more.

@@ -9,28 +9,34 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
+use vfio_bench_protocol::{Choices, Request};
 
 use super::admin::Admin;
 use super::bar;
 use super::blk::disk::{self, Disk};
 use super::blk::{self, Blk, MAX_QUEUES};
-use super::choices::Choices;
 use super::control;
 use super::device::{Device, Traits};
 use super::features;
 use super::host::HostSocket;
 use super::kind::Kind;
-use super::net::{MAX_PAIRS, Net};
+use super::link::{Link, Place};
+use super::net::{MAX_PAIRS, Net, Offer};
 use super::parts::extra::Impossible;
 use super::switch::SwitchPort;
+use super::variety::{How, Variety};
 use super::world::World;
+use crate::control::Answer;
 use crate::function::{Function, Identity, PortRef, Reset};
 
 pub use super::parts::extra::Ballast;
 
-/// First bytes of every address; the last one is the function's index. Locally
-/// administered, in the range that emulators use.
-const MAC_PREFIX: [u8; 5] = [0x52, 0x54, 0x00, 0x76, 0x66];
+/// First bytes of every address. The machine's own follows, and the function's index.
+/// Locally administered, in the range that emulators use.
+const MAC_PREFIX: [u8; 4] = [0x52, 0x54, 0x00, 0x76];
+
+/// The machine's own byte of the addresses unless told otherwise.
+pub const MAC_BLOCK: u8 = 0x66;
 
 /// How long the worker sleeps if it has nothing to wait for.
 const IDLE: Duration = Duration::from_secs(60);
@@ -66,6 +72,8 @@ pub struct Config {
     /// Whether the VFs can be used by legacy drivers, with the help of the PF's
     /// administration virtqueue.
     pub transitional: bool,
+    /// What else the functions have or lack.
+    pub variety: Variety,
     /// Whether network functions offer mergeable receive buffers.
     pub mrg_rxbuf: bool,
     /// Whether the functions offer indirect descriptors.
@@ -76,6 +84,10 @@ pub struct Config {
     pub extra_part_size: usize,
     /// Where to bind the host's port of the switch.
     pub host_socket: Option<PathBuf>,
+    /// The fifth byte of all addresses. Machines whose switches are linked need different ones.
+    pub mac_block: u8,
+    /// Where to find the machine whose switch ours is linked to.
+    pub link: Option<Place>,
 }
 
 impl Default for Config {
@@ -90,11 +102,14 @@ impl Default for Config {
             lenient_parts: false,
             choices: Choices::default(),
             transitional: false,
+            variety: Variety::default(),
             mrg_rxbuf: true,
             indirect: true,
             extra_parts: 0,
             extra_part_size: EXTRA_PART_SIZE,
             host_socket: None,
+            mac_block: MAC_BLOCK,
+            link: None,
         }
     }
 }
@@ -112,8 +127,12 @@ pub enum Error {
     Disk(#[from] disk::Error),
     #[error(transparent)]
     ExtraParts(#[from] Impossible),
+    #[error("no function {0:?}: there are pf and {1} VFs")]
+    Difference(String, usize),
     #[error("host socket {0}: {1}")]
     HostSocket(PathBuf, io::Error),
+    #[error("link {0}: {1}")]
+    Link(PathBuf, io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
 }
@@ -175,6 +194,15 @@ impl Machine {
                 ))
             }
         };
+        let link = match &config.link {
+            None => None,
+            Some(place) => {
+                let made = Link::new(place);
+                Some(Arc::new(
+                    made.map_err(|e| Error::Link(place.path().to_owned(), e))?,
+                ))
+            }
+        };
         let disk = match &config.device {
             DeviceType::Net => None,
             DeviceType::Blk(blk) if !(1..=MAX_QUEUES).contains(&blk.queues) => {
@@ -184,21 +212,38 @@ impl Machine {
         };
         let kind = |index| -> Box<dyn Kind> {
             match &disk {
-                Some((disk, queues)) => Box::new(Blk::new(disk.clone(), *queues)),
+                Some((disk, queues)) => {
+                    Box::new(Blk::new(disk.clone(), *queues, config.variety.read_only))
+                }
                 None => Box::new(net(&config, index)),
             }
         };
         let devices = (0..)
             .zip(ports)
             .map(|(index, port)| device(&config, ballast, index, port, kind(index)))
-            .collect();
+            .collect::<Result<Vec<_>, _>>()?;
+        let functions = devices.len();
+        for difference in &config.variety.differences {
+            let known = devices
+                .iter()
+                .any(|device| device.name() == difference.function);
+            if !known {
+                return Err(Error::Difference(
+                    difference.function.clone(),
+                    functions - 1,
+                ));
+            }
+        }
+        let mut world = World::new(
+            devices,
+            host.clone(),
+            link.clone(),
+            Admin::new(config.transitional, config.objects),
+            config.choices,
+        );
+        world.disk = disk.as_ref().map(|(disk, _)| disk.clone());
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(
-                devices,
-                host.clone(),
-                Admin::new(config.transitional, config.objects),
-                config.choices,
-            )),
+            world: Mutex::new(world),
             wake: Condvar::new(),
             ending: AtomicBool::new(false),
         });
@@ -209,7 +254,17 @@ impl Machine {
         let worker = shared.clone();
         machine.spawn("worker", move || work(&worker))?;
         if let Some(host) = host {
+            let shared = shared.clone();
             machine.spawn("host-socket", move || receive(&shared, &host))?;
+        }
+        if let Some(link) = link {
+            let (sender, sending) = (link.clone(), shared.clone());
+            machine.spawn("link-out", move || sender.deliver(&sending.ending))?;
+            machine.spawn("link-in", move || {
+                link.receive(&shared.ending, |arrival| {
+                    shared.enter(|world| world.arrive(arrival));
+                });
+            })?;
         }
         Ok(machine)
     }
@@ -238,12 +293,9 @@ impl Machine {
             .enter(|world| world.set_enabled_vfs(count.into()));
     }
 
-    /// Answers a request of the control protocol, if it is one for the devices.
-    pub fn control(
-        &self,
-        request: &serde_json::Value,
-    ) -> Option<Result<serde_json::Value, String>> {
-        self.shared.enter(|world| control::answer(world, request))
+    /// Answers a request of the control protocol that is about the devices.
+    pub fn control(&self, request: Request) -> Answer {
+        self.shared.enter(|world| control::control(world, request))
     }
 }
 
@@ -264,10 +316,21 @@ impl Drop for Machine {
 }
 
 fn net(config: &Config, index: usize) -> Net {
-    let [a, b, c, d, e] = MAC_PREFIX;
+    let [a, b, c, d] = MAC_PREFIX;
     // There are at most eight functions without ARI.
-    let mac = [a, b, c, d, e, index as u8];
-    Net::new(mac, config.queue_pairs, config.mrg_rxbuf)
+    let mac = [a, b, c, d, config.mac_block, index as u8];
+    let variety = &config.variety;
+    Net::new(
+        mac,
+        Offer {
+            max_pairs: config.queue_pairs,
+            merge: config.mrg_rxbuf,
+            mtu: variety.mtu,
+            announce: variety.guest_announce,
+            checksum: variety.checksum,
+            receive_ahead: variety.receive_ahead,
+        },
+    )
 }
 
 fn device(
@@ -276,7 +339,7 @@ fn device(
     index: usize,
     port: PortRef,
     kind: Box<dyn Kind>,
-) -> Device {
+) -> Result<Device, Error> {
     let (name, owner) = match index {
         0 => ("pf".to_string(), features::SR_IOV),
         vf => (format!("vf{vf}"), 0),
@@ -287,23 +350,36 @@ fn device(
     } else {
         0
     };
-    let mut transport = features::TRANSPORT;
+    let mut transport = config.variety.transport(features::TRANSPORT);
     if !config.indirect {
         transport &= !features::RING_INDIRECT_DESC;
     }
     if transitional {
         transport |= features::ANY_LAYOUT;
     }
-    let traits = Traits {
+    let mut traits = Traits {
         features: transport | owner | admin,
         admin_queue_size: config.admin_queue_size,
         long_admin_chains: config.long_admin_chains,
         transitional,
+        largest_queue: u16::MAX,
+        vectors: None,
+        lacks: 0,
         ballast,
         lenient_parts: config.lenient_parts,
         choices: config.choices,
     };
-    Device::new(name, port, kind, traits)
+    for how in config.variety.of(&name) {
+        match how {
+            How::Lacks(features) => traits.lacks |= features,
+            How::QueueSize(size) => traits.largest_queue = size,
+            How::Vectors(count) => traits.vectors = Some(count),
+            How::ExtraParts(bytes) => {
+                traits.ballast = Ballast::new(bytes, config.extra_part_size)?;
+            }
+        }
+    }
+    Ok(Device::new(name, port, kind, traits))
 }
 
 /// The worker thread: what was left undone, and what is due.

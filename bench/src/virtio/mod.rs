@@ -12,8 +12,8 @@
 //! - [`kind`]: what a device type has to supply, and the types, [`net`] and [`blk`];
 //! - [`admin`] and [`parts`]: the PF's administration virtqueue, device parts;
 //! - [`switch`] and [`host`]: Ethernet between the functions and the host;
-//! - [`choices`]: where a device does otherwise than by default;
 //! - [`control`]: the virtio side of the control protocol;
+//! - [`variety`]: what devices may have or lack;
 //! - [`features`], [`bytes`]: feature bits, little-endian fields.
 //!
 //! # Locks
@@ -39,16 +39,17 @@ mod bar;
 pub mod blk;
 mod bytes;
 mod chain;
-pub mod choices;
 mod common;
 mod control;
 mod device;
 mod features;
 mod host;
 mod kind;
+pub mod link;
 mod net;
 mod page_writer;
 mod parts;
 mod queue;
 mod switch;
+pub mod variety;
 mod world;

@@ -11,6 +11,9 @@ type Mac = [u8; 6];
 /// port is forgotten, and frames to what is unknown go everywhere.
 const TABLE_LIMIT: usize = 1024;
 
+/// Shortest frame on a wire, without its checksum.
+const MIN_ETHERNET: usize = 60;
+
 /// A port of the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchPort {
@@ -18,6 +21,8 @@ pub enum SwitchPort {
     Device(usize),
     /// The host socket.
     Host,
+    /// The switch of another bench.
+    Link,
 }
 
 /// Where a frame goes.
@@ -59,6 +64,28 @@ impl Switch {
     pub fn forget(&mut self, port: SwitchPort) {
         self.table.retain(|_, &mut at| at != port);
     }
+}
+
+/// What tells other switches where an address is now: a RARP request for it, as QEMU sends
+/// for the devices that it emulates. Nobody answers it.
+pub fn announcement(mac: Mac) -> Vec<u8> {
+    const RARP: [u8; 2] = [0x80, 0x35];
+    // Ethernet, IPv4, lengths of their addresses, "request reverse".
+    const REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 3];
+    const NO_ADDRESS: [u8; 4] = [0; 4];
+    let mut frame = [
+        &[0xff; 6][..],
+        &mac,
+        &RARP,
+        &REQUEST,
+        &mac,
+        &NO_ADDRESS,
+        &mac,
+        &NO_ADDRESS,
+    ]
+    .concat();
+    frame.resize(MIN_ETHERNET, 0);
+    frame
 }
 
 #[cfg(test)]

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
+use vfio_bench_protocol::Choices;
 
 use super::admin::faults::Action;
 use super::admin::{Admin, COMMAND_HEADER, Command, REPLY_HEADER, Reach, Reply, opcode};
+use super::blk::disk::Disk;
 use super::chain::Chain;
-use super::choices::Choices;
 use super::device::{Device, Request};
 use super::host::HostSocket;
 use super::kind::Frame;
-use super::switch::{Route, Switch, SwitchPort};
+use super::link::{Arrival, Link};
+use super::switch::{Route, Switch, SwitchPort, announcement};
 use crate::function::Reset;
 
 /// The PF's place among the devices; VF n is at n.
@@ -25,12 +27,20 @@ const ADMIN_BUDGET: usize = 64;
 /// What a command may be longer than all parts of a device: headers, list.
 const COMMAND_SLACK: usize = 64 * 1024;
 
-/// A command that was executed and of which the driver has not heard.
+/// A command of which the driver has not heard.
 struct Parked {
     chain: Chain,
-    reply: Reply,
+    outcome: Outcome,
     /// When the driver hears of it; `None` until it is released.
     due: Option<Instant>,
+}
+
+/// What has become of a command.
+enum Outcome {
+    /// It was executed.
+    Done(Reply),
+    /// It is yet to be executed: the command.
+    Due(Vec<u8>),
 }
 
 pub struct World {
@@ -39,8 +49,11 @@ pub struct World {
     /// Number of VFs that exist.
     pub enabled_vfs: usize,
     pub choices: Choices,
+    /// What is behind block devices.
+    pub disk: Option<Arc<Disk>>,
     switch: Switch,
     host: Option<Arc<HostSocket>>,
+    link: Option<Arc<Link>>,
     /// Queues that were left with work, for the worker thread.
     backlog: VecDeque<(usize, u16)>,
     parked: Vec<Parked>,
@@ -50,6 +63,7 @@ impl World {
     pub fn new(
         devices: Vec<Device>,
         host: Option<Arc<HostSocket>>,
+        link: Option<Arc<Link>>,
         admin: Admin,
         choices: Choices,
     ) -> Self {
@@ -58,8 +72,10 @@ impl World {
             admin,
             enabled_vfs: 0,
             choices,
+            disk: None,
             switch: Switch::default(),
             host,
+            link,
             backlog: VecDeque::new(),
             parked: Vec::new(),
         }
@@ -100,6 +116,14 @@ impl World {
         }
     }
 
+    /// Gives the disk another size, and tells all drivers.
+    pub fn resize_disk(&mut self, bytes: u64) -> Result<(), String> {
+        let disk = self.disk.as_ref().ok_or("no block devices here")?;
+        disk.resize(bytes).map_err(|error| error.to_string())?;
+        self.devices.iter_mut().for_each(Device::config_changed);
+        Ok(())
+    }
+
     /// The PF's SR-IOV capability now says that there are this many VFs.
     pub fn set_enabled_vfs(&mut self, count: usize) {
         self.enabled_vfs = count.min(self.devices.len() - 1);
@@ -115,6 +139,9 @@ impl World {
         }
         if let Some(mac) = device.mac().filter(|_| !self.choices.no_mac_learning) {
             self.switch.learn(mac, SwitchPort::Device(index));
+            if let Some(link) = &self.link {
+                link.send(&announcement(mac));
+            }
         }
         for queue in 0..self.devices[index].common().queues.len() {
             self.notify(index, queue as u16);
@@ -163,13 +190,16 @@ impl World {
                     inbox.push(frame);
                 }
             }
-            let to_host = match route {
-                Route::To(target) => target == SwitchPort::Host,
-                Route::Flood => from != SwitchPort::Host,
+            let goes_to = |port| match route {
+                Route::To(target) => target == port,
+                Route::Flood => from != port,
                 Route::Nowhere => false,
             };
-            if let Some(host) = self.host.as_ref().filter(|_| to_host) {
+            if let Some(host) = self.host.as_ref().filter(|_| goes_to(SwitchPort::Host)) {
                 host.send(frame);
+            }
+            if let Some(link) = self.link.as_ref().filter(|_| goes_to(SwitchPort::Link)) {
+                link.send(frame);
             }
         }
         for (device, inbox) in self.devices.iter_mut().zip(&inboxes) {
@@ -177,6 +207,19 @@ impl World {
                 device.receive(inbox);
             }
         }
+    }
+
+    /// Something has come from the other bench.
+    pub fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame(frame) => self.forward(SwitchPort::Link, &[frame]),
+            Arrival::Gone => self.switch.forget(SwitchPort::Link),
+        }
+    }
+
+    /// The link to another bench, if there is to be one.
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_deref()
     }
 
     /// Executes commands from the administration virtqueue.
@@ -216,21 +259,22 @@ impl World {
     fn admin_command(&mut self, queue: u16, chain: Chain, request: &[u8]) {
         let command = Command::parse(request, chain.readable() > request.len() as u64);
         let action = self.admin.faults.strike(command.opcode, command.member);
+        if let Some(Action::Late(delay)) = action {
+            self.parked.push(Parked {
+                chain,
+                outcome: Outcome::Due(request.to_vec()),
+                due: Instant::now().checked_add(delay),
+            });
+            return;
+        }
         let mut reply = match action {
             Some(Action::Fail(status)) => {
                 *self.admin.counters.entry(command.opcode).or_default() += 1;
                 Reply::failed(status)
             }
-            _ => {
-                let members = &mut self.devices[1..=self.enabled_vfs];
-                let room = chain.writable().saturating_sub(REPLY_HEADER as u64);
-                self.admin.execute(command, Reach { members, room })
-            }
+            _ => self.execute(command, &chain),
         };
         debug!(?command.opcode, command.group, command.member, ?reply.status, ?action, "admin");
-        if let Some((vf, request)) = reply.request {
-            self.follow(vf + 1, request);
-        }
         let due = match action {
             Some(Action::Delay(delay)) => Instant::now().checked_add(delay),
             Some(Action::Silence) => None,
@@ -249,7 +293,23 @@ impl World {
             }
             _ => return self.complete(queue, &chain, &reply),
         };
-        self.parked.push(Parked { chain, reply, due });
+        let outcome = Outcome::Done(reply);
+        self.parked.push(Parked {
+            chain,
+            outcome,
+            due,
+        });
+    }
+
+    /// Executes a command, and does what follows from it.
+    fn execute(&mut self, command: Command, chain: &Chain) -> Reply {
+        let members = &mut self.devices[1..=self.enabled_vfs];
+        let room = chain.writable().saturating_sub(REPLY_HEADER as u64);
+        let reply = self.admin.execute(command, Reach { members, room });
+        if let Some((vf, request)) = reply.request {
+            self.follow(vf + 1, request);
+        }
+        reply
     }
 
     /// Lets the driver have a reply.
@@ -302,7 +362,14 @@ impl World {
         let Some(queue) = self.devices[PF].admin_queue() else {
             return;
         };
-        for Parked { chain, reply, .. } in parked {
+        for Parked { chain, outcome, .. } in parked {
+            let reply = match outcome {
+                Outcome::Done(reply) => reply,
+                Outcome::Due(request) => {
+                    let truncated = chain.readable() > request.len() as u64;
+                    self.execute(Command::parse(&request, truncated), &chain)
+                }
+            };
             self.complete(queue, &chain, &reply);
         }
     }

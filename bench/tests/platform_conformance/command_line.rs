@@ -9,7 +9,7 @@ use vfio_bench::iommu::registers::FEATURES;
 
 use serde_json::{Value, json};
 
-use crate::temp_dir::TempDir;
+use tempfile::TempDir;
 
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vfio-bench"));
@@ -33,13 +33,16 @@ fn refuses(arguments: &[&str], word: &str) {
 
 #[test]
 fn impossible_options_are_refused() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let path = dir.path().to_str().expect("text");
     for (option, values) in [
         ("--vfs", &["0", "8", "-1", "many"][..]),
         ("--queue-pairs", &["0", "9"]),
         ("--device", &["fridge"]),
         ("--pci-slot", &["0", "30"]),
+        ("--bus", &["0", "256"]),
+        ("--mtu", &["0", "67", "65536"]),
+        ("--differ", &["vf1", "vf1:queue-size=3"]),
         ("--extra-parts", &["-1", "268435457", "99999999999", "x"]),
         ("--extra-part-size", &["-1", "0", "1048577", "x"]),
     ] {
@@ -64,7 +67,7 @@ fn impossible_options_are_refused() {
 
 #[test]
 fn options_of_the_other_device_type_are_refused() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let path = dir.path().to_str().expect("text");
     for (device, option) in [
         ("blk", "--queue-pairs=1"),
@@ -72,6 +75,8 @@ fn options_of_the_other_device_type_are_refused() {
         ("blk", "--no-mrg-rxbuf"),
         ("blk", "--no-mac-learning"),
         ("blk", "--host-socket=host.sock"),
+        ("blk", "--link=listen:link.sock"),
+        ("blk", "--mac-block=1"),
         ("net", "--blk-queues=1"),
         ("net", "--disk-size=512"),
         ("net", "--disk-image=disk"),
@@ -98,7 +103,7 @@ fn options_of_the_other_device_type_are_refused() {
 
 #[test]
 fn a_disk_image_is_taken_if_it_can_be_one() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let image = dir.path().join("image");
     let image_text = image.to_str().expect("text");
     let arguments = ["--device", "blk", "--disk-image", image_text];
@@ -116,7 +121,7 @@ fn a_disk_image_is_taken_if_it_can_be_one() {
 
 #[test]
 fn impossible_directories_are_refused() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let missing = dir.path().join("missing");
     refuses(
         &["--dir", missing.to_str().expect("text")],
@@ -132,7 +137,7 @@ fn impossible_directories_are_refused() {
 
 #[test]
 fn impossible_host_sockets_are_refused() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let path = dir.path().to_str().expect("text");
     let file = dir.path().join("notes");
     std::fs::write(&file, "precious").expect("file");
@@ -144,8 +149,27 @@ fn impossible_host_sockets_are_refused() {
 }
 
 #[test]
+fn impossible_links_are_refused() {
+    let dir = TempDir::new().expect("directory");
+    let path = dir.path().to_str().expect("text");
+    let file = dir.path().join("notes");
+    std::fs::write(&file, "precious").expect("file");
+    let file = file.to_str().expect("text");
+    for (place, reason) in [
+        (file.to_string(), "listen:PATH or connect:PATH"),
+        ("listen:".to_string(), "listen:PATH or connect:PATH"),
+        (format!("listen:{file}"), "not a socket"),
+        (format!("connect:{file}"), "not a socket"),
+        (format!("listen:{path}/{}", "x".repeat(108)), "too long"),
+    ] {
+        refuses(&["--dir", path, "--link", &place], reason);
+    }
+    assert_eq!(std::fs::read_to_string(file).expect("file"), "precious");
+}
+
+#[test]
 fn files_in_the_way_are_left_alone() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     std::fs::write(dir.path().join("pf.sock"), "precious").expect("file");
     let output = run(&["--dir", dir.path().to_str().expect("text")]);
     assert_eq!(output.status.code(), Some(1));
@@ -242,7 +266,7 @@ fn ballast_is_as_asked_for() {
             vec![1 << 20; 2],
         ),
     ] {
-        let dir = TempDir::new();
+        let dir = TempDir::new().expect("a fresh directory");
         let child = start(dir.path(), &[&["--vfs=1"], options].concat());
         let socket = UnixStream::connect(dir.path().join("control.sock"));
         let mut control = BufReader::new(socket.expect("control socket"));
@@ -282,7 +306,7 @@ fn sockets(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_ready_bench_listens_and_says_how_to_reach_it() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let child = start(dir.path(), &["--vfs", "2", "--pci-slot", "6"]);
     let expected = [
         "control.sock",
@@ -317,7 +341,7 @@ fn a_ready_bench_listens_and_says_how_to_reach_it() {
     assert_eq!(lines[lines.len() - 2..], ["-acpitable", &table]);
     assert_eq!(
         std::fs::read(ivrs).expect("ivrs.bin"),
-        vfio_bench::assembly::ivrs(FEATURES)
+        vfio_bench::assembly::ivrs(1, FEATURES)
     );
 
     shut_down(dir.path(), child);
@@ -326,11 +350,61 @@ fn a_ready_bench_listens_and_says_how_to_reach_it() {
 
 #[test]
 fn a_crashed_bench_leaves_nothing_in_the_way() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().expect("a fresh directory");
     let mut child = start(dir.path(), &[]);
     child.kill().expect("kill");
     child.wait().expect("exit");
     assert!(!sockets(dir.path()).is_empty());
     let child = start(dir.path(), &[]);
     shut_down(dir.path(), child);
+}
+
+/// A program that answers as a QEMU does.
+fn qemu(name: &str) -> String {
+    format!("{}/tests/qemu/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_qemu_that_does_not_do_is_refused() {
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().to_str().expect("text");
+    refuses(
+        &["--dir", path, "--qemu", &qemu("old")],
+        "QEMU 10.0; 10.1 or later is needed",
+    );
+    refuses(
+        &["--dir", path, "--qemu", &qemu("without")],
+        "QEMU 11.0, built without the device vfio-user-pci",
+    );
+    refuses(&["--dir", path, "--qemu", "true"], "no version of QEMU");
+    refuses(
+        &["--dir", path, "--qemu", "/nonexistent/qemu"],
+        "/nonexistent/qemu: ",
+    );
+    assert!(!dir.path().join("qemu.args").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_qemu_that_does_is_taken() {
+    let dir = tempfile::tempdir().expect("directory");
+    let child = start(dir.path(), &["--qemu", &qemu("fits")]);
+    shut_down(dir.path(), child);
+}
+
+#[test]
+fn the_manual_page_and_the_version() {
+    let page = run(&["--man"]);
+    let text = String::from_utf8(page.stdout).expect("text");
+    assert!(page.status.success());
+    assert!(text.contains(".TH vfio-bench 1"), "{text}");
+    // Roff has its own minus.
+    assert!(text.contains(r"\-\-no\-dirty\-tracking"), "{text}");
+    let version = String::from_utf8(run(&["--version"]).stdout).expect("text");
+    assert_eq!(
+        version,
+        format!("vfio-bench {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().to_str().expect("text");
+    refuses(&["--dir", path, "--man"], "--man");
 }

@@ -51,6 +51,38 @@ fn ping() {
 }
 
 #[test]
+fn hello() {
+    let (_guest, mut client) = connected();
+    let hello = client.ask(r#"{"cmd":"hello"}"#);
+    assert_eq!(hello["ok"], true);
+    assert_eq!(hello["program"], "vfio-bench");
+    assert_eq!(hello["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(hello["protocol"], json!({"major": 1, "minor": 0}));
+}
+
+#[test]
+fn the_client_of_the_protocol_crate() {
+    let (guest, _) = connected();
+    let path = guest.dir.path().join("control.sock");
+    let mut client = vfio_bench_protocol::Client::connect(&path).expect("client");
+    client.ping().expect("ping");
+    client.dirty_bits(false).expect("dirty-bits");
+    assert!(
+        !guest.state()["iommu"]["dirty_bits"]
+            .as_bool()
+            .expect("a switch")
+    );
+    let refused = client.release().expect_err("nothing for these devices");
+    assert!(
+        refused
+            .to_string()
+            .starts_with("the bench refused {\"cmd\":\"release\"}: ")
+    );
+    client.shutdown().expect("shutdown");
+    assert_eq!(guest.endings.recv(), Ok(Ending::Shutdown));
+}
+
+#[test]
 fn several_clients_at_once() {
     let (guest, mut first) = connected();
     let mut second = ControlClient::connect(&guest.dir.path().join("control.sock"));
@@ -89,6 +121,9 @@ fn requests_that_make_no_sense_are_refused_with_one_line() {
         "{}",
         r#"{"cmd":1}"#,
         r#"{"cmd":"dance"}"#,
+        r#"{"cmd":"ping","louder":true}"#,
+        "{\"cmd\":\"ping\"",
+        "\0\u{7f}\u{fffd}",
         r#"{"cmd":"dirty-bits"}"#,
         r#"{"cmd":"dirty-bits","enabled":"no"}"#,
     ] {
@@ -105,6 +140,18 @@ fn requests_that_make_no_sense_are_refused_with_one_line() {
         true,
         "and life goes on"
     );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let (_guest, mut client) = connected();
+    client
+        .0
+        .get_mut()
+        .write_all(b"\xff\xfe\x00{\n")
+        .expect("request");
+    assert_eq!(client.answer()["ok"], false);
+    assert_eq!(client.ask(r#"{"cmd":"ping"}"#)["ok"], true);
 }
 
 #[test]

@@ -22,8 +22,8 @@ use vm_memory::{
 };
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::temp_dir::TempDir;
 use crate::wire::{control, dte, irq, opcode, pci, pte, region, register, sriov};
+use tempfile::TempDir;
 
 /// Size of the guest's memory, at address 0.
 pub const RAM: u64 = 16 << 20;
@@ -72,12 +72,12 @@ impl Guest {
 
     /// The same; the IOMMU has these features only.
     fn with_features(vfs: u16, bar: u8, features: u64) -> Self {
-        let dir = TempDir::new();
+        let dir = TempDir::new().expect("a fresh directory");
         let (sender, endings) = mpsc::channel();
         let devices = |ports| Ok(Scratch::new(ports, bar));
-        let assembly = Assembly::new(vfs, features, devices, sender.clone()).expect("assembly");
+        let assembly = Assembly::new(vfs, 1, features, devices, sender.clone()).expect("assembly");
         assembly.listen(dir.path()).expect("sockets");
-        let control = Control::new(assembly.devices().clone(), assembly.unit().clone(), sender);
+        let control = Control::new(&assembly, sender);
         let connect =
             |name: &str| Client::new(&dir.path().join(format!("{name}.sock"))).expect("connection");
         let mut functions = vec![connect("pf")];
@@ -429,7 +429,7 @@ impl Guest {
 
     /// What the control socket answers to `state`.
     pub fn state(&self) -> Value {
-        self.control.answer(br#"{"cmd":"state"}"#).expect("state")
+        Value::Object(self.control.answer(br#"{"cmd":"state"}"#).expect("state"))
     }
 
     /// The causes of a function's resets since the bench began.

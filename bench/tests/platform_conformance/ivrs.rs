@@ -18,7 +18,7 @@ fn u64_at(table: &[u8], at: usize) -> u64 {
 
 #[test]
 fn header() {
-    let table = vfio_bench::assembly::ivrs(FEATURES);
+    let table = vfio_bench::assembly::ivrs(1, FEATURES);
     assert_eq!(&table[..4], b"IVRS");
     assert_eq!(u32_at(&table, 4) as usize, table.len());
     assert_eq!(table[8], 2, "revision");
@@ -29,7 +29,7 @@ fn header() {
 
 #[test]
 fn hardware_definition() {
-    let table = vfio_bench::assembly::ivrs(FEATURES);
+    let table = vfio_bench::assembly::ivrs(1, FEATURES);
     let ivhd = &table[48..];
     assert_eq!(ivhd[0], 0x11, "type");
     assert_eq!(
@@ -54,7 +54,7 @@ fn hardware_definition() {
 #[test]
 fn without_dirty_bits() {
     let bits = HOST_ACCESSED | HOST_DIRTY;
-    let table = vfio_bench::assembly::ivrs(FEATURES & !bits);
+    let table = vfio_bench::assembly::ivrs(1, FEATURES & !bits);
     let offered = u64_at(&table[48..], 24);
     assert_eq!(offered & (feature::HA_SUP | feature::HD_SUP), 0);
     assert_eq!(offered | bits, FEATURES);
@@ -62,7 +62,7 @@ fn without_dirty_bits() {
 
 #[test]
 fn devices() {
-    let table = vfio_bench::assembly::ivrs(FEATURES);
+    let table = vfio_bench::assembly::ivrs(1, FEATURES);
     let entries = &table[48 + 40..];
     // Start of range 01:00.0, end of range 01:00.7.
     assert_eq!(entries, [3, 0x00, 0x01, 0, 4, 0x07, 0x01, 0]);

@@ -4,9 +4,9 @@
 //! transcribed from the specifications, not taken from the model.
 
 mod guest;
-mod temp_dir;
 mod wire;
 
+mod broken_messages;
 mod command_line;
 mod config_space;
 mod control_socket;

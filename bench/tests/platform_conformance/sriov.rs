@@ -256,3 +256,52 @@ fn vfs_do_dma_once_they_exist() {
     assert_eq!(guest.read32(DATA), 9);
     assert_eq!(guest.load(1, DATA), Some(9));
 }
+
+fn remove(guest: &Guest, function: &str, gone: bool) {
+    let request = format!(r#"{{"cmd":"remove","function":"{function}","gone":{gone}}}"#);
+    guest.control.answer(request.as_bytes()).expect("done");
+}
+
+#[test]
+fn a_vf_that_is_pulled_out() {
+    let mut guest = Guest::new(2);
+    guest.enable_vfs(2);
+    guest.set_bar32(1, scratch_register::VALUE, 7);
+    remove(&guest, "vf1", true);
+    for at in [pci::VENDOR_ID, pci::BAR0, 0x100] {
+        assert_eq!(guest.config32(1, at), !0, "{at:#x}");
+    }
+    guest.set_bar32(1, scratch_register::VALUE, 8);
+    assert_eq!(guest.bar32(1, scratch_register::VALUE), !0);
+    assert!(!guest.store(1, DATA, 1), "no access to memory");
+    assert_ne!(
+        guest.config16(2, pci::VENDOR_ID),
+        0xffff,
+        "the other one stays"
+    );
+    // Back, as after power-on.
+    remove(&guest, "vf1", false);
+    assert_eq!(guest.config16(1, pci::VENDOR_ID), 0x1234);
+    assert_eq!(guest.config16(1, pci::COMMAND), 0);
+    assert_eq!(guest.bar32(1, scratch_register::VALUE), 0);
+}
+
+#[test]
+fn a_pf_that_is_pulled_out_takes_its_vfs_along() {
+    let mut guest = Guest::new(1);
+    guest.enable_vfs(1);
+    remove(&guest, "pf", true);
+    assert_eq!(guest.config32(0, pci::VENDOR_ID), !0);
+    assert_eq!(guest.config16(1, pci::VENDOR_ID), 0xffff);
+    remove(&guest, "pf", false);
+    assert_eq!(guest.config16(0, pci::VENDOR_ID), 0x1234);
+    assert_eq!(guest.config16(1, pci::VENDOR_ID), 0xffff, "not enabled");
+    guest.enable_vfs(1);
+    assert_ne!(guest.config16(1, pci::VENDOR_ID), 0xffff);
+    assert!(
+        guest
+            .control
+            .answer(br#"{"cmd":"remove","function":"vf9","gone":true}"#)
+            .is_err()
+    );
+}

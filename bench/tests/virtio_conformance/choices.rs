@@ -3,8 +3,8 @@
 //! permits, and what the bench by default does not.
 
 use serde_json::json;
-use vfio_bench::virtio::choices::Choices;
 use vfio_bench::virtio::machine::Config;
+use vfio_bench_protocol::Choices;
 
 use crate::driver::{Command, Driver, frame};
 use crate::parts::{Part, find, join, ready_to_set, split};

@@ -281,7 +281,12 @@ impl<'a> Driver<'a> {
         self.w16(QUEUE_SELECT, queue);
         let slot = u64::from(self.r16(QUEUE_NOTIFY_OFF));
         let at = self.places.notify + slot * self.places.notify_multiplier;
-        self.function.write_bar(at, &queue.to_le_bytes());
+        if self.features & F_NOTIFICATION_DATA == 0 {
+            return self.function.write_bar(at, &queue.to_le_bytes());
+        }
+        let next = self.queues[usize::from(queue)].avail_idx;
+        let data = u32::from(queue) | u32::from(next) << 16;
+        self.function.write_bar(at, &data.to_le_bytes());
     }
 
     /// The next used buffer: head and length.

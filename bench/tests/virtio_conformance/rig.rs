@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use vfio_bench::function::{Function, PortRef, Reset};
 use vfio_bench::memory::{GuestRam, PhysicalMemory};
 use vfio_bench::testing::FlatPort;
 use vfio_bench::virtio::machine::{Config, Machine};
+use vfio_bench_protocol::Request;
 use vm_memory::{Bytes, GuestAddress};
 
 /// Memory of each function's driver; function n has the n + 1st of these.
@@ -70,19 +72,18 @@ impl Rig {
 
     /// A request of the control protocol that must succeed.
     pub fn control(&self, request: Value) -> Value {
-        self.machine
-            .control(&request)
-            .expect("a request for the devices")
+        self.ask(&request)
             .unwrap_or_else(|error| panic!("{request}: {error}"))
     }
 
     /// A request that must fail.
     pub fn control_fails(&self, request: Value) -> String {
-        let answer = self
-            .machine
-            .control(&request)
-            .expect("a request for the devices");
-        answer.expect_err("the request is impossible")
+        self.ask(&request).expect_err("the request is impossible")
+    }
+
+    fn ask(&self, request: &Value) -> Result<Value, String> {
+        let request = Request::deserialize(request).map_err(|error| error.to_string())?;
+        self.machine.control(request).map(Value::Object)
     }
 
     /// State of a function as the control protocol shows it.

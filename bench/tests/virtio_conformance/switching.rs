@@ -2,7 +2,6 @@
 //! The switch between the functions and the host.
 
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use vfio_bench::virtio::machine::Config;
@@ -59,13 +58,10 @@ fn frames_to_a_function_that_is_down_are_counted() {
     assert_eq!(rig.counter(1, "rx_frames"), 0);
 }
 
-fn socket(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("vfio-bench-{}-{name}", std::process::id()))
-}
-
 #[test]
 fn the_host_has_a_port() {
-    let (bench, peer) = (socket("host"), socket("peer"));
+    let dir = tempfile::tempdir().expect("directory");
+    let [bench, peer] = ["host", "peer"].map(|name| dir.path().join(name));
     let config = Config {
         host_socket: Some(bench.clone()),
         ..Config::default()

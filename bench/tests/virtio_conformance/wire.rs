@@ -18,6 +18,7 @@ pub const QUEUE_NOTIFY_OFF: u64 = 0x1e;
 pub const QUEUE_DESC: u64 = 0x20;
 pub const QUEUE_DRIVER: u64 = 0x28;
 pub const QUEUE_DEVICE: u64 = 0x30;
+pub const QUEUE_RESET: u64 = 58;
 /// VIRTIO_MSI_NO_VECTOR
 pub const NO_VECTOR: u16 = 0xffff;
 pub const ADMIN_QUEUE_INDEX: u64 = 0x3c;
@@ -43,6 +44,12 @@ pub const FEATURES_OK: u8 = 8;
 pub const NEEDS_RESET: u8 = 64;
 
 // 6 Reserved feature bits, 5.1.3 network feature bits
+pub const F_MTU: u64 = 1 << 3;
+pub const F_GUEST_ANNOUNCE: u64 = 1 << 21;
+pub const F_RING_PACKED: u64 = 1 << 34;
+pub const F_ORDER_PLATFORM: u64 = 1 << 36;
+pub const F_NOTIFICATION_DATA: u64 = 1 << 38;
+pub const F_RING_RESET: u64 = 1 << 40;
 pub const F_MAC: u64 = 1 << 5;
 pub const F_MRG_RXBUF: u64 = 1 << 15;
 pub const F_STATUS: u64 = 1 << 16;
@@ -94,6 +101,7 @@ pub const CTRL_MQ_VQ_PAIRS_SET: u8 = 0;
 
 // 5.2.3 Block feature bits, 5.2.6 requests
 pub const F_BLK_SEG_MAX: u64 = 1 << 2;
+pub const F_BLK_RO: u64 = 1 << 5;
 pub const F_BLK_BLK_SIZE: u64 = 1 << 6;
 pub const F_BLK_FLUSH: u64 = 1 << 9;
 pub const F_BLK_MQ: u64 = 1 << 12;

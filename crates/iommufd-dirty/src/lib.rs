@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What `iommufd-ioctls` and `vfio-ioctls` lack for dirty page tracking: page tables
 //! allocated with dirty bits, `IOMMU_HWPT_SET_DIRTY_TRACKING`,
 //! `IOMMU_HWPT_GET_DIRTY_BITMAP`, and devices attached to such page tables.
@@ -7,6 +7,8 @@
 //! `IommuFd` that take the uAPI's structures; there they would be in its `impl`.
 //! [`TrackedHwpt`] is a page table that is destroyed when dropped. [`CdevIommufd`]
 //! is what `vfio-ioctls` keeps to itself before version 0.10.
+
+#![deny(clippy::undocumented_unsafe_blocks)]
 
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
@@ -43,6 +45,20 @@ pub enum Error {
     /// A page size of zero, or a range that is larger than memory.
     #[error("bad page size or length")]
     InvalidArgument,
+}
+
+impl Error {
+    /// What the kernel said, if it was asked.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Alloc(errno)
+            | Self::SetDirtyTracking(errno)
+            | Self::GetDirtyBitmap(errno)
+            | Self::Bind(errno)
+            | Self::Attach(errno) => Some(errno.errno()),
+            Self::InvalidArgument => None,
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, Error>;
@@ -148,7 +164,7 @@ pub trait HwptDirtyTracking: AsRawFd {
     }
 }
 
-impl HwptDirtyTracking for IommuFd {}
+impl<T: AsRawFd> HwptDirtyTracking for T {}
 
 /// A VFIO character device and its iommufd.
 pub trait CdevIommufd: AsRawFd {
@@ -269,6 +285,11 @@ impl Drop for TrackedHwpt {
         let _ = self.iommufd.destroy_iommu_object(self.id);
     }
 }
+
+/// The example there compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {

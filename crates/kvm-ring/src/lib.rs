@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! KVM's dirty rings, which `kvm-ioctls` knows as a capability only.
 //!
 //! A VM either has dirty bitmaps, or each of its vCPUs has a ring: pages that the
@@ -7,6 +7,8 @@
 //! write-protects the harvested pages again. A vCPU whose ring is nearly full
 //! leaves the guest with [`EXIT_DIRTY_RING_FULL`], and will not enter it again
 //! before there is room.
+
+#![deny(clippy::undocumented_unsafe_blocks)]
 
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
@@ -74,7 +76,9 @@ pub fn reset(vm: &VmFd) -> Result<usize> {
 /// A dirty page: its slot of memory, and its number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirtyPage {
+    /// The memory slot.
     pub slot: u32,
+    /// The page's number in it.
     pub offset: u64,
 }
 
@@ -160,6 +164,11 @@ impl Drop for DirtyRing {
         };
     }
 }
+
+/// The example there compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {

@@ -3,64 +3,14 @@
 
 use logic::features::Features;
 use logic::identity::{End, Identity};
-use logic::load::{Next, Parser, Progress, TargetDevice};
 use logic::load_error::LoadError;
 use logic::record::{Header, FLAG_OPTIONAL, TAG_DEVICE_DATA, TAG_END, TAG_IDENTITY};
 use logic::seal::Seal;
 use proptest::prelude::*;
 
-const LIMIT: u64 = 1 << 16;
+mod support;
 
-/// What a loader made of a stream, independent of how the stream was cut.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    data: Vec<Vec<u8>>,
-    end: Result<(), LoadError>,
-}
-
-fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
-    let mut loader = Parser::new(TargetDevice {
-        limit: LIMIT,
-        device_type: 1,
-        crc32c: logic::crc32c,
-    });
-    let (mut data, mut current) = (Vec::new(), Vec::new());
-    let mut rest = stream;
-    let mut cuts = cuts.iter().cycle();
-    let end = loop {
-        if rest.is_empty() {
-            break loader.finish();
-        }
-        let (want, is_data) = match loader.next() {
-            Ok(Next::Header(n) | Next::Control(n)) => (n as u64, false),
-            Ok(Next::Data(n)) => (n, true),
-            Ok(Next::Skip(n)) => (n, false),
-            Err(error) => break Err(error),
-        };
-        assert_ne!(want, 0, "a loader that wants nothing never ends");
-        let cut = cuts.next().copied().unwrap_or(1).max(1);
-        let n = rest
-            .len()
-            .min(cut)
-            .min(usize::try_from(want).unwrap_or(usize::MAX));
-        let (bytes, tail) = rest.split_at(n);
-        rest = tail;
-        if is_data {
-            current.extend_from_slice(bytes);
-            assert!(current.len() as u64 <= LIMIT);
-        }
-        match loader.take(bytes) {
-            Ok(Progress::DataComplete) => data.push(std::mem::take(&mut current)),
-            Ok(Progress::DataAhead(size)) => assert!(size > 0 && size <= LIMIT),
-            Ok(Progress::More) => {}
-            Err(error) => {
-                assert_eq!(loader.next(), Err(error), "a refusal is final");
-                break Err(error);
-            }
-        }
-    };
-    Outcome { data, end }
-}
+use support::{drive, Outcome};
 
 fn part() -> impl Strategy<Value = Vec<u8>> {
     (

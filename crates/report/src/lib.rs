@@ -18,11 +18,11 @@ mod point;
 mod quantity;
 mod ratio;
 mod results;
-mod rst;
+pub mod rst;
 mod series;
 mod statistics;
 pub mod summary;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod testing;
 mod writer;

@@ -43,6 +43,11 @@ pub fn section(text: &str) -> String {
     format!("{text}\n{}\n\n", "=".repeat(text.chars().count()))
 }
 
+pub fn subsection(text: &str) -> String {
+    let text = escape(text);
+    format!("{text}\n{}\n\n", "-".repeat(text.chars().count()))
+}
+
 /// Markup in lines that are not too long.
 pub fn paragraph(text: &str) -> String {
     fill(text, "", "") + "\n"

@@ -5,41 +5,40 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use vvp_harness::ktap;
+use vvp_lab::host::scenario::{self, Scenario};
+use vvp_lab::host::vmm::Choice;
 use vvp_lab::host::{
-    Common, DeviceType, Driver, Options, Report, Scenario, Tracking, Verdict, VirtualIommu, ktap,
-    render, run, verdicts,
+    Common, DirtyTracker, Driver, Options, Report, Tracking, Verdict, render, run, verdicts,
 };
 
 /// Live-migrates a guest that owns a virtio VF of the bench.
 #[derive(Parser)]
 #[command(name = "l2-migrate")]
 struct Arguments {
-    /// What happens to the guest.
-    #[arg(long, value_enum, default_value = "once")]
-    scenario: Scenario,
+    /// List the scenarios that are part of this program.
+    #[arg(long)]
+    list: bool,
+    /// What happens to the guest: one of those, or a file.
+    #[arg(long, default_value = "once", value_name = "NAME|FILE")]
+    scenario: String,
     /// What the tests are called, where the bench makes this run what it is.
     #[arg(long, value_name = "NAME")]
     called: Option<String>,
     /// The driver that the VFs are bound to.
     #[arg(long, value_enum, default_value = "rs")]
     driver: Driver,
-    /// What the bench's functions are.
-    #[arg(long, value_enum, default_value = "net")]
-    device: DeviceType,
-    /// Have the IOMMU model lose dirty bits; pass only if the page check notices.
-    #[arg(long, conflicts_with = "scenario")]
-    negative_control: bool,
-    /// Have the guest use its device by the legacy interface only.
-    #[arg(long)]
-    legacy_guest: bool,
-    /// Give the guest an IOMMU, which its devices are behind, to use in this way.
-    #[arg(long, value_enum, value_name = "USE", conflicts_with = "scenario")]
-    virtual_iommu: Option<VirtualIommu>,
+    #[command(flatten)]
+    vmm: Choice,
     #[command(flatten)]
     tracking: Tracking,
+    /// Fail unless QEMU learns from this one which pages the device writes.
+    #[arg(long, value_enum, value_name = "WHO", required_unless_present = "list")]
+    expect_tracker: Option<DirtyTracker>,
     #[command(flatten)]
     common: Common,
     /// Report as KTAP.
@@ -54,7 +53,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match act(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let result = match arguments.list {
+        true => list().map(|()| true),
+        false => act(&arguments),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -64,18 +68,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints the scenarios there are.
+fn list() -> Result<()> {
+    for scenario in scenario::all()? {
+        println!("{:26} {}", scenario.name, scenario.about);
+        if !scenario.bench.is_empty() {
+            println!("{:26} (bench: {})", "", scenario.bench.join(" "));
+        }
+    }
+    Ok(())
+}
+
 /// Migrates and reports. True if every requirement is met.
 fn act(arguments: &Arguments) -> Result<bool> {
     let report = run(&Options {
         common: arguments.common.clone(),
-        scenario: arguments.scenario,
+        scenario: Scenario::find(&arguments.scenario)?,
         called: arguments.called.clone(),
-        device: arguments.device,
         driver: arguments.driver,
-        dirty_bits_off: arguments.negative_control,
-        legacy_guest: arguments.legacy_guest,
-        virtual_iommu: arguments.virtual_iommu,
+        program: Rc::from(arguments.vmm.program()),
         tracking: arguments.tracking,
+        expect_tracker: arguments
+            .expect_tracker
+            .context("--expect-tracker is missing")?,
     });
     let verdicts = verdicts(&report);
     if let Some(path) = &arguments.json {
@@ -102,5 +117,6 @@ fn print_ktap(report: &Report, verdicts: &[Verdict]) {
     for oddity in &report.guest_oddities {
         notes += &format!("report: {fixture}: not held against the driver: {oddity}\n");
     }
-    print!("{}", ktap(fixture, verdicts, &notes));
+    let finished = verdicts.iter().map(|verdict| verdict.finished(fixture));
+    print!("{}", ktap::report_finished(&notes, finished));
 }

@@ -5,8 +5,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use vvp_harness::ktap;
 use vvp_lab::host::plain::{self, Facts};
-use vvp_lab::host::{Common, ktap, plain_verdicts};
+use vvp_lab::host::{Common, plain_verdicts};
 
 /// What its tests are called.
 const FIXTURE: &str = "l2_plain";
@@ -23,7 +24,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let facts = plain::run(&Arguments::parse().common);
     let verdicts = plain_verdicts(&facts);
-    print!("{}", ktap(FIXTURE, &verdicts, &notes(&facts)));
+    let finished = verdicts.iter().map(|verdict| verdict.finished(FIXTURE));
+    print!("{}", ktap::report_finished(&notes(&facts), finished));
     let met = verdicts.iter().all(|verdict| verdict.problem.is_none());
     if met {
         ExitCode::SUCCESS

@@ -68,8 +68,15 @@ pub struct PageSet {
 unsafe impl Send for PageSet {}
 
 impl PageSet {
-    /// Allocates `count` pages and asks the kernel where they are.
+    /// Allocates `count` pages and asks the kernel where they are, which takes the
+    /// privilege to see frame numbers.
     pub fn allocate(count: usize) -> Result<Self> {
+        Self::located_by(count, physical)
+    }
+
+    /// Allocates `count` pages, of which `locate` says where they are in physical memory,
+    /// by their virtual addresses.
+    fn located_by(count: usize, locate: impl Fn(usize) -> Result<u64>) -> Result<Self> {
         let length = NonZeroUsize::new(count * PAGE_SIZE).context("no pages asked for")?;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice
         // touches nothing that exists.
@@ -88,7 +95,7 @@ impl PageSet {
             expected: vec![Expected::Nothing; count],
         };
         pages.addresses = (0..count)
-            .map(|index| pages.physical(index))
+            .map(|index| locate(pages.memory.as_ptr() as usize + index * PAGE_SIZE))
             .collect::<Result<_>>()?;
         Ok(pages)
     }
@@ -133,21 +140,34 @@ impl PageSet {
             })
             .collect()
     }
+}
 
-    fn physical(&self, index: usize) -> Result<u64> {
-        const PRESENT: u64 = 1 << 63;
-        const FRAME: u64 = (1 << 55) - 1;
-        let address = self.memory.as_ptr() as usize + index * PAGE_SIZE;
-        let mut entry = [0; 8];
-        File::open("/proc/self/pagemap")
-            .and_then(|map| map.read_exact_at(&mut entry, (address / PAGE_SIZE * 8) as u64))
-            .context("reading /proc/self/pagemap")?;
-        let entry = u64::from_le_bytes(entry);
-        ensure!(
-            entry & PRESENT != 0 && entry & FRAME != 0,
-            "the kernel does not say where a page is"
-        );
-        Ok((entry & FRAME) * PAGE_SIZE as u64)
+/// Where the page at a virtual address is in physical memory.
+fn physical(address: usize) -> Result<u64> {
+    let mut entry = [0; 8];
+    File::open("/proc/self/pagemap")
+        .and_then(|map| map.read_exact_at(&mut entry, (address / PAGE_SIZE * 8) as u64))
+        .context("reading /proc/self/pagemap")?;
+    in_entry(u64::from_le_bytes(entry))
+}
+
+/// The physical address in an entry of `/proc/self/pagemap`.
+fn in_entry(entry: u64) -> Result<u64> {
+    const PRESENT: u64 = 1 << 63;
+    const FRAME: u64 = (1 << 55) - 1;
+    ensure!(
+        entry & PRESENT != 0 && entry & FRAME != 0,
+        "the kernel does not say where a page is"
+    );
+    Ok((entry & FRAME) * PAGE_SIZE as u64)
+}
+
+#[cfg(test)]
+impl PageSet {
+    /// Pages that are said to be where they are not, as whoever may not see frame numbers
+    /// can have them too.
+    pub fn anywhere(count: usize) -> Self {
+        Self::located_by(count, |address| Ok(address as u64)).unwrap()
     }
 }
 
@@ -198,13 +218,19 @@ mod tests {
 
     #[test]
     fn allocated_pages_are_zero_and_count() {
-        // Without the privilege to see frame numbers allocation is refused.
-        if let Ok(mut pages) = PageSet::allocate(3) {
-            assert_eq!(pages.len(), 3);
-            assert_eq!(pages.stale(), (0, None));
-            *pages.expected(1) = Expected::Sequence(1);
-            assert_eq!(pages.stale().0, 1);
-            assert!(pages.address(2) % PAGE_SIZE as u64 == 0);
-        }
+        let mut pages = PageSet::anywhere(3);
+        assert_eq!(pages.len(), 3);
+        assert_eq!(pages.stale(), (0, None));
+        *pages.expected(1) = Expected::Sequence(1);
+        assert_eq!(pages.stale().0, 1);
+        assert_eq!(pages.address(2), pages.address(0) + 2 * PAGE_SIZE as u64);
+    }
+
+    #[test]
+    fn a_frame_that_is_hidden_or_absent_is_refused() {
+        assert_eq!(in_entry(1 << 63 | 0x12).unwrap(), 0x12000);
+        assert_eq!(in_entry(1 << 63 | 1 << 55 | 0x12).unwrap(), 0x12000);
+        assert!(in_entry(1 << 63).is_err());
+        assert!(in_entry(0x12).is_err());
     }
 }

@@ -15,6 +15,7 @@ use super::guest::Guest;
 use super::patience::{GUEST_UP, RESUMED, say};
 use super::prepare::command;
 use super::report::{HostView, Work};
+use super::whereabouts;
 use crate::control::Command;
 use crate::files::{Files, Way};
 
@@ -39,7 +40,10 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Makes a file system on the disk of `pf`, which must be the bench's: whatever was
+    /// there is gone.
     pub fn prepare(pf: &Function) -> Result<Self> {
+        whereabouts::ensure_bench(pf)?;
         let path = format!("/dev/{}", pf.wait_disk()?);
         command("mkfs.ext4", &["-q", "-F", &path])?;
         Ok(Self { path })
@@ -66,6 +70,7 @@ impl Disk {
     pub fn mark(&self, work: &mut Work, guest: &mut Guest) -> Result<()> {
         guest.ask(FUNCTION, Command::Mark)?;
         work.disk.before = Some(guest.ask(FUNCTION, Command::Status)?.disk);
+        work.disk.drained_before = drained()?;
         slow(SLOW_MS)
     }
 
@@ -75,7 +80,7 @@ impl Disk {
         let arrived = guest.ask(FUNCTION, Command::Status)?.disk;
         let deadline = Instant::now() + RESUMED;
         work.disk.arrived = Some(arrived.clone());
-        work.disk.drained = Some(drained()?);
+        work.disk.drained = Some(drained()?.saturating_sub(work.disk.drained_before));
         loop {
             let now = guest.ask(FUNCTION, Command::Status)?.disk;
             let over = now.rounds >= arrived.rounds + CONTINUED || now.error.is_some();
@@ -123,12 +128,14 @@ impl Disk {
 }
 
 fn slow(delay_ms: u64) -> Result<()> {
-    bench::control()?.slow_disk(delay_ms)
+    Ok(bench::control()?.slow_disk(delay_ms)?)
 }
 
-/// Requests that stopping the source has found in flight.
+/// Requests that stopping a function has found in flight, whichever it was.
 fn drained() -> Result<u64> {
     let state = bench::control()?.state()?;
-    // The source is the first virtual function.
-    Ok(state.function("vf1")?.counters.drained_requests)
+    let functions = state.functions.iter();
+    Ok(functions
+        .map(|function| function.counters.drained_requests)
+        .sum())
 }

@@ -2,8 +2,8 @@
 //! What must be true of a migration of a guest that works on a disk.
 
 use super::disk::CONTINUED;
-use super::report::{DiskFacts, Outcome};
-use super::verdict::{ensure, reached};
+use super::outcome::{Outcome, ensure, reached};
+use super::report::DiskFacts;
 use crate::files::{BLOCKS, FILES};
 use crate::stats::DiskStats;
 
@@ -22,6 +22,15 @@ pub fn continued(disk: &DiskFacts) -> Outcome {
     let rounds = after.rounds.saturating_sub(arrived.rounds);
     ensure(rounds >= CONTINUED, || {
         format!("the guest has done {rounds} rounds on the target")
+    })
+}
+
+/// Stopping the source has found requests that it had to complete: else the migration has
+/// shown nothing of them.
+pub fn requests_drained(disk: &DiskFacts) -> Outcome {
+    let drained = *reached(&disk.drained)?;
+    ensure(drained > 0, || {
+        "no request was in flight when the source was stopped".to_string()
     })
 }
 
@@ -84,6 +93,7 @@ mod tests {
             arrived: Some(stats(60)),
             after: Some(stats(90)),
             drained: Some(1),
+            drained_before: 0,
             end: Some(stats(95)),
             on_host: Some(HostView {
                 digest: 7,
@@ -101,7 +111,9 @@ mod tests {
     #[test]
     fn each_fault_fails_its_requirement() {
         type Fault = fn(&mut DiskFacts);
-        let faults: [(Fault, &str); 9] = [
+        let faults: [(Fault, &str); 11] = [
+            (|d| d.drained = None, "requests_in_flight_completed"),
+            (|d| d.drained = Some(0), "requests_in_flight_completed"),
             (|d| d.before = None, "guest_up"),
             (|d| d.before.as_mut().unwrap().rounds = 0, "guest_up"),
             (|d| d.after = d.arrived.clone(), "writer_continued"),
@@ -133,7 +145,7 @@ mod tests {
         let mut report = good();
         report.hops.insert(0, report.hops[0].clone());
         let first = &mut report.hops[0];
-        first.name = "there";
+        first.name = "there".into();
         first.work[0].disk.end = None;
         first.work[0].disk.on_host = None;
         assert_eq!(failed(&report), [""; 0]);
@@ -149,6 +161,7 @@ mod tests {
         let names = [
             "guest_up",
             "writer_continued",
+            "requests_in_flight_completed",
             "files_intact",
             "file_system_clean_on_host",
         ];

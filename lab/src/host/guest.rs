@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The host's end of the control channel to the guest.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,14 @@ impl Guest {
     pub fn connect(path: &Path, first: u64) -> Result<Self> {
         Ok(Self {
             lines: Lines::connect(path)?,
+            next: first,
+        })
+    }
+
+    /// The same where another host passes the channel on.
+    pub fn connect_to(place: SocketAddr, first: u64) -> Result<Self> {
+        Ok(Self {
+            lines: Lines::connect_to(place, ANSWER)?,
             next: first,
         })
     }

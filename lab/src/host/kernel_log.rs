@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the guest's kernel has to complain about.
 
-use vvp_run::console;
+use vvp_harness::kmsg;
 
 use super::report::Report;
 
@@ -34,8 +34,8 @@ fn alarms(log: &str) -> Vec<String> {
     let disk = log
         .lines()
         .filter(|line| DISK_ALARMS.iter().any(|alarm| line.contains(alarm)));
-    console::alarms(log)
-        .into_iter()
+    log.lines()
+        .filter(|line| kmsg::is_trouble(line))
         .chain(disk)
         .map(|line| line.trim_end().to_string())
         .collect()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! JSON objects, a line each, over a unix socket that QEMU offers.
+//! JSON objects, a line each, over a socket that QEMU or another host offers.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -17,7 +18,7 @@ const LISTENING: Duration = Duration::from_secs(60);
 
 /// A connection on which lines are sent, and received by a thread.
 pub struct Lines {
-    socket: UnixStream,
+    output: Box<dyn Write + Send>,
     incoming: Receiver<Value>,
 }
 
@@ -27,11 +28,22 @@ impl Lines {
         let socket = wait::until(&format!("socket {path:?}"), LISTENING, || {
             Ok(UnixStream::connect(path).ok())
         })?;
-        Self::over(socket)
+        let reader = socket.try_clone().context("second handle of a socket")?;
+        Ok(Self::over(reader, socket))
     }
 
-    fn over(socket: UnixStream) -> Result<Self> {
-        let reader = BufReader::new(socket.try_clone().context("second handle of a socket")?);
+    /// The same over the network.
+    pub fn connect_to(place: SocketAddr, limit: Duration) -> Result<Self> {
+        let socket = wait::until(&format!("somebody at {place}"), limit, || {
+            Ok(TcpStream::connect(place).ok())
+        })?;
+        socket.set_nodelay(true).context("TCP_NODELAY")?;
+        let reader = socket.try_clone().context("second handle of a socket")?;
+        Ok(Self::over(reader, socket))
+    }
+
+    fn over(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> Self {
+        let reader = BufReader::new(input);
         let (forward, incoming) = channel();
         // Ends with the connection.
         thread::spawn(move || {
@@ -45,11 +57,14 @@ impl Lines {
                 }
             }
         });
-        Ok(Self { socket, incoming })
+        Self {
+            output: Box::new(output),
+            incoming,
+        }
     }
 
     pub fn send(&mut self, value: &Value) -> Result<()> {
-        self.socket
+        self.output
             .write_all(format!("{value}\n").as_bytes())
             .with_context(|| format!("sending {value}"))
     }
@@ -73,7 +88,7 @@ mod tests {
     #[test]
     fn lines_go_both_ways() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut lines = Lines::over(ours).unwrap();
+        let mut lines = Lines::over(ours.try_clone().unwrap(), ours);
         lines.send(&json!({"a": 1})).unwrap();
         let mut sent = String::new();
         BufReader::new(theirs.try_clone().unwrap())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of the pages that only the device writes.
 
-use super::report::{Outcome, Work};
-use super::verdict::{ensure, reached};
+use super::outcome::{Outcome, ensure, reached};
+use super::report::Work;
 
 /// They arrived as the device on the source wrote them last.
 pub fn fresh(work: &Work) -> Outcome {

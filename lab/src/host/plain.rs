@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use supervise::tail;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::vfio::{Access, Device, Space};
 use vvp_harness::{kmod, sriov};
-use vvp_run::console;
 
 use super::common::Common;
 use super::guest::Guest;
@@ -21,7 +20,9 @@ use super::network::Network;
 use super::patience::say;
 use super::report::Traffic;
 use super::tracking::{Container, Migratable, Tracking};
-use super::vm::{Image, Vm};
+use super::vmm::qemu::Qemu;
+use super::vmm::{Image, Program};
+use super::whereabouts;
 use crate::control::{Command, PLAIN};
 
 /// Messages that must arrive at each end.
@@ -60,6 +61,7 @@ pub fn run(common: &Common) -> Facts {
 }
 
 fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
+    whereabouts::ensure_l1()?;
     say("preparing modules, virtual functions and the guest's peer");
     let (pf, vf) = prepare(&common.pf)?;
     facts.features = Some(open(&vf)?.migration_features()?);
@@ -67,12 +69,11 @@ fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
 
     say("starting the guest");
     let image = Image {
-        kernel: common.kernel_image(),
+        kernel: common.kernel_image()?,
         initrd: common.initrd.clone(),
         append: PLAIN.to_string(),
         disguised: false,
         reboots: false,
-        events: Vec::new(),
         virtual_iommu: None,
         memory: common.memory,
         tracking: Tracking {
@@ -81,14 +82,13 @@ fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
             enable_migration: Migratable::Auto,
             downtime_limit: None,
             dma_logging: None,
-            expect_teller: None,
         },
         logs: common.logs.clone(),
         sockets: PathBuf::from("/tmp"),
     };
-    let mut vm = Vm::start("plain", &image, std::slice::from_ref(&vf), false)?;
+    let mut vm = Qemu::default().start("plain", &image, std::slice::from_ref(&vf), false)?;
     let mut guest = Guest::connect(vm.control(), 1)?;
-    facts.blockers = Some(blockers(&mut vm)?);
+    facts.blockers = Some(vm.blockers()?);
     let worked = network
         .wait_for_messages(&mut guest, MESSAGES)
         .and_then(|()| network.stop(&mut guest));
@@ -96,7 +96,7 @@ fn steps(common: &Common, facts: &mut Facts) -> Result<()> {
     let log = String::from_utf8_lossy(&log);
     (facts.alarms, facts.oddities) = complaints(&log);
     facts.traffic = Some(worked.with_context(|| {
-        let guest = console::tail(&log, 2).join(" | ");
+        let guest = tail(&log, 2).join(" | ");
         format!("{}, guest: '{guest}'", vm.last_words())
     })?);
 
@@ -130,15 +130,4 @@ fn open(vf: &Function) -> Result<Device> {
     let device = Device::open(vf, &Arc::new(Space::new(Access::Cdev)?))?;
     device.reset().context("VFIO_DEVICE_RESET")?;
     Ok(device)
-}
-
-/// QEMU's reasons why the guest cannot be migrated.
-fn blockers(vm: &mut Vm) -> Result<Vec<String>> {
-    let answer = vm.qmp().execute("query-migrate", json!({}))?;
-    let reasons = answer["blocked-reasons"].as_array();
-    Ok(reasons
-        .into_iter()
-        .flatten()
-        .filter_map(|reason| reason.as_str().map(str::to_string))
-        .collect())
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of plain passthrough, judged from the facts alone.
 
+use super::outcome::{Outcome, ensure, reached};
 use super::plain::{Facts, MESSAGES};
-use super::report::Outcome;
 use super::traffic_verdict::whole;
-use super::verdict::{Verdict, ensure, judge, reached};
+use super::verdict::{Verdict, judge};
 
 /// What QEMU says against the migration of a device that has none.
 const NO_MIGRATION: &str = "migration is not supported in kernel";

@@ -5,12 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use supervise::tail;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::{kmod, sriov};
-use vvp_run::console;
 
+use super::scenario::Scenario;
 use super::tracking::{Container, Tracking};
+use super::whereabouts;
 use crate::wire;
 
 /// The driver that the virtual functions are bound to.
@@ -33,7 +35,7 @@ impl Driver {
 }
 
 /// The virtio device type of the bench's functions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceType {
     /// Network
@@ -51,8 +53,11 @@ pub struct Host {
     pub vfs: Vec<Function>,
 }
 
-/// Loads modules, creates `count` virtual functions and binds them.
+/// Loads modules, creates `count` virtual functions and binds them: on the bench, and
+/// nowhere else.
 pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) -> Result<Host> {
+    let pf = Function::open(pf)?;
+    whereabouts::ensure_bench(&pf)?;
     match tracking.container {
         Container::Iommufd => kmod::load_vfio_stack(true)?,
         Container::Type1 => kmod::load_container_stack(true)?,
@@ -60,13 +65,28 @@ pub fn prepare(pf: &Address, count: usize, driver: Driver, tracking: &Tracking) 
     kmod::load("kvm", "")?;
     kmod::load("kvm_amd", "")?;
     kmod::load(driver.name(), &tracking.module_parameters())?;
-    let pf = Function::open(pf)?;
     let count = u32::try_from(count).context("number of virtual functions")?;
     let vfs = sriov::bring_up_bench(&pf, count)?;
     for vf in &vfs {
         vf.bind(driver.name())?;
     }
     Ok(Host { pf, vfs })
+}
+
+/// Fails if the bench's functions are not of the device type that `scenario` is for.
+pub fn ensure_device(pf: &Function, scenario: &Scenario) -> Result<()> {
+    let (_, id) = pf.ids()?;
+    let fits = match scenario.device {
+        DeviceType::Net => [0x1000, 0x1041].contains(&id),
+        DeviceType::Blk => [0x1001, 0x1042].contains(&id),
+    };
+    ensure!(
+        fits,
+        "scenario '{}' is for another device: start the bench with '{}'",
+        scenario.name,
+        scenario.bench.join(" ")
+    );
+    Ok(())
 }
 
 /// Gives the physical function the address of the peer of function `index`.
@@ -89,7 +109,7 @@ pub fn command(program: &str, arguments: &[&str]) -> Result<()> {
         "{program} {}: {}: {}",
         arguments.join(" "),
         output.status,
-        console::tail(&String::from_utf8_lossy(&said), 3).join(" | ")
+        tail(&String::from_utf8_lossy(&said), 3).join(" | ")
     );
     Ok(())
 }

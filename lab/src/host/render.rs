@@ -3,8 +3,9 @@
 
 use std::fmt::{self, Display, Write};
 
+use super::migration::Migration;
 use super::prepare::DeviceType;
-use super::report::{DiskFacts, Hop, HostView, Migration, Report, Traffic, Work};
+use super::report::{DiskFacts, Hop, HostView, Report, Traffic, Work};
 use super::verdict::verdicts;
 use crate::stats::DiskStats;
 
@@ -35,8 +36,8 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
         to,
         "machine",
         format!(
-            "QEMU {}, guest with {} MiB",
-            setting.qemu, setting.guest_memory_mib
+            "{}, guest with {} MiB",
+            setting.vmm, setting.guest_memory_mib
         ),
     )?;
     if let [hop] = &report.hops[..] {
@@ -73,18 +74,18 @@ fn write_report(to: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_hop(to: &mut String, report: &Report, hop: &Hop) -> fmt::Result {
-    let title = match hop.name {
+    let title = match hop.name.as_str() {
         "" => "Migration".to_string(),
         name => format!("Migration '{name}', {} to {}", hop.source, hop.target),
     };
     if let Some(migration) = &hop.migration {
         write_migration(to, &title, migration)?;
     }
-    if let Some(teller) = hop.teller {
+    if let Some(tracker) = hop.dirty_tracker {
         line(
             to,
-            "device's dirty pages",
-            format!("told by {}", teller.name()),
+            "dirty pages",
+            format!("reported by: {}", tracker.name()),
         )?;
     }
     for (index, work) in hop.work.iter().enumerate() {

@@ -2,8 +2,11 @@
 //! How QEMU reaches the device, and from whom it learns which memory the device
 //! has written.
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+
+use super::trace;
 
 /// The way to the device, as QEMU's options have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,10 +26,10 @@ pub enum Migratable {
     Auto,
 }
 
-/// Who tells QEMU of dirty pages.
+/// Who reports to QEMU which pages a device has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Teller {
+pub enum DirtyTracker {
     /// VFIO's DMA logging, which is the driver's.
     Device,
     /// iommufd, from the IOMMU's page table.
@@ -35,7 +38,7 @@ pub enum Teller {
     Nobody,
 }
 
-impl Teller {
+impl DirtyTracker {
     pub fn name(self) -> &'static str {
         match self {
             Self::Device => "device DMA logging",
@@ -60,9 +63,6 @@ pub struct Tracking {
     /// Parameter dma_logging of the module; its own default if not given.
     #[arg(long, value_name = "VALUE")]
     pub dma_logging: Option<DmaLogging>,
-    /// Fail unless QEMU learned of dirty pages from this one.
-    #[arg(long, value_enum)]
-    pub expect_teller: Option<Teller>,
 }
 
 /// Values of the module's parameter `dma_logging`.
@@ -101,20 +101,22 @@ impl Tracking {
     }
 }
 
-/// Trace events of QEMU by which the teller is known.
+/// Trace events of QEMU by which the tracker is known.
 pub const EVENTS: [&str; 2] = [DEVICE_EVENT, IOMMU_EVENT];
 const DEVICE_EVENT: &str = "vfio_device_dirty_tracking_start";
 const IOMMU_EVENT: &str = "iommufd_backend_set_dirty";
 
-/// Finds the teller in what QEMU printed.
-pub fn teller(log: &str) -> Teller {
-    if log.contains(DEVICE_EVENT) {
-        Teller::Device
-    } else if log.contains(IOMMU_EVENT) {
-        Teller::Iommu
+/// Finds the tracker in what QEMU printed. Fails if QEMU does not know the events: then
+/// their absence would say nothing.
+pub fn dirty_tracker(log: &str) -> Result<DirtyTracker> {
+    trace::ensure_known(log, &EVENTS)?;
+    Ok(if trace::has_event(log, DEVICE_EVENT) {
+        DirtyTracker::Device
+    } else if trace::has_event(log, IOMMU_EVENT) {
+        DirtyTracker::Iommu
     } else {
-        Teller::Nobody
-    }
+        DirtyTracker::Nobody
+    })
 }
 
 #[cfg(test)]
@@ -122,11 +124,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tellers() {
+    fn trackers_are_known_by_their_events() {
         let device = "1@2.5:vfio_device_dirty_tracking_start nr_ranges 1 32:[0x0 - 0x9ffffff]\n";
         let iommu = "1@2.5:iommufd_backend_set_dirty fd=9 hwpt=3 enable=1 (0)\n";
-        assert_eq!(teller(device), Teller::Device);
-        assert_eq!(teller(iommu), Teller::Iommu);
-        assert_eq!(teller("warning: something else\n"), Teller::Nobody);
+        assert_eq!(dirty_tracker(device).unwrap(), DirtyTracker::Device);
+        assert_eq!(dirty_tracker(iommu).unwrap(), DirtyTracker::Iommu);
+        let other = "warning: something else\n";
+        assert_eq!(dirty_tracker(other).unwrap(), DirtyTracker::Nobody);
+    }
+
+    #[test]
+    fn a_qemu_without_the_events_tells_nothing() {
+        for event in EVENTS {
+            let log = format!("warning: trace event '{event}' does not exist\n");
+            assert!(dirty_tracker(&log).is_err());
+        }
     }
 }

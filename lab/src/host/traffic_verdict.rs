@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of traffic.
 
-use super::report::{Outcome, Traffic, Work};
-use super::verdict::{ensure, reached};
+use super::outcome::{Outcome, ensure, reached};
+use super::report::{Traffic, Work};
 
 /// Messages that must have arrived at each end on the target: some seconds' worth.
 pub const CONTINUED: u64 = 100;

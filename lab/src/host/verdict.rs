@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What must be true of a migration, judged from the facts alone.
 
+use vvp_harness::ktap::Finished;
+
+use super::outcome::{Outcome, Problem, ensure, reached};
 use super::prepare::DeviceType;
-use super::report::{Hop, Outcome, Problem, Report, Setting, Work};
+use super::report::{Hop, Report, Setting, Work};
 use super::{disk_verdict, page_verdict, traffic_verdict};
 
 /// One requirement and whether it was met.
@@ -27,7 +30,7 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
         list.add_hop(&report.setting, hop, last);
     }
     for check in &report.checks {
-        list.add("", check.name, check.outcome.clone());
+        list.add("", &check.name, check.outcome.clone());
     }
     if !report.setting.dirty_bits_off {
         list.add("", "guest_kernel_log_clean", guest_log(report));
@@ -57,13 +60,14 @@ impl List<'_> {
 
     /// What is required of a migration; the last one ends what the guest does.
     fn add_hop(&mut self, setting: &Setting, hop: &Hop, last: bool) {
-        let prefix = match hop.name {
+        let prefix = match hop.name.as_str() {
             "" => String::new(),
             name => format!("{name}."),
         };
         self.add(&prefix, "migration_completed", completed(hop));
         self.add(&prefix, "source_gone", source_gone(hop));
-        self.add(&prefix, "dirty_pages_told", dirty_pages_told(setting, hop));
+        let tracker = tracker_as_expected(setting, hop);
+        self.add(&prefix, "dirty_tracker_as_expected", tracker);
         self.add(&prefix, "device_state_transferred", device_state(hop));
         if setting.legacy_guest {
             self.add(&prefix, "guest_driver_is_legacy", legacy(hop));
@@ -99,6 +103,8 @@ impl List<'_> {
             DeviceType::Blk => {
                 let disk = &work.disk;
                 self.add(prefix, "writer_continued", went_on);
+                let drained = disk_verdict::requests_drained(disk);
+                self.add(prefix, "requests_in_flight_completed", drained);
                 if last {
                     let intact = disk_verdict::files_intact(disk);
                     self.add(prefix, "files_intact", intact);
@@ -117,20 +123,6 @@ impl List<'_> {
         );
         let rewritten = page_verdict::rewritten(work);
         self.add(prefix, "target_device_writes_pages", rewritten);
-    }
-}
-
-/// The fact, if there is one.
-pub fn reached<T>(fact: &Option<T>) -> Result<&T, Problem> {
-    fact.as_ref().ok_or(Problem::NotReached)
-}
-
-/// `problem` unless `condition`.
-pub fn ensure(condition: bool, problem: impl FnOnce() -> String) -> Outcome {
-    if condition {
-        Ok(())
-    } else {
-        Err(problem().into())
     }
 }
 
@@ -204,14 +196,12 @@ fn device_state(hop: &Hop) -> Outcome {
     })
 }
 
-fn dirty_pages_told(setting: &Setting, hop: &Hop) -> Outcome {
-    let teller = *reached(&hop.teller)?;
-    match setting.expected_teller {
-        Some(expected) if expected != teller => {
-            Err(format!("QEMU asked {}, not {}", teller.name(), expected.name()).into())
-        }
-        _ => Ok(()),
-    }
+fn tracker_as_expected(setting: &Setting, hop: &Hop) -> Outcome {
+    let expected = *reached(&setting.expected_tracker)?;
+    let tracker = *reached(&hop.dirty_tracker)?;
+    ensure(tracker == expected, || {
+        format!("QEMU asked {}, not {}", tracker.name(), expected.name())
+    })
 }
 
 fn guest_log(report: &Report) -> Outcome {
@@ -241,28 +231,23 @@ pub fn judge<'a>(
     list.verdicts
 }
 
-/// Verdicts as KTAP, behind `notes` as diagnostics.
-pub fn ktap(fixture: &str, verdicts: &[Verdict], notes: &str) -> String {
-    let mut text = format!("KTAP version 1\n1..{}\n", verdicts.len());
-    for line in notes.lines() {
-        text += &format!("# {line}\n");
+impl Verdict {
+    /// The verdict for the harness's report of fixture `fixture`.
+    pub fn finished(&self, fixture: &str) -> Finished {
+        Finished {
+            title: format!("{fixture}.{}", self.name),
+            problem: self.problem.clone(),
+        }
     }
-    for (index, verdict) in verdicts.iter().enumerate() {
-        let title = format!("{} {fixture}.{}", index + 1, verdict.name);
-        text += &match &verdict.problem {
-            None => format!("ok {title}\n"),
-            Some(problem) => format!("not ok {title} # {}\n", problem.replace('\n', " ")),
-        };
-    }
-    text
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::host::Teller;
-    use crate::host::VirtualIommu;
-    use crate::host::report::{Check, Migration, Traffic};
+    use crate::host::DirtyTracker;
+    use crate::host::migration::Migration;
+    use crate::host::report::{Check, Traffic};
+    use crate::host::virtual_iommu::VirtualIommu;
     use crate::stats::PageStats;
 
     /// Names of the requirements that a report does not meet.
@@ -316,15 +301,17 @@ pub(super) mod tests {
                 ..Migration::default()
             }),
             source_gone: Some(true),
-            teller: Some(Teller::Device),
+            dirty_tracker: Some(DirtyTracker::Device),
             work: vec![work],
             ..Hop::default()
         };
-        Report {
+        let mut report = Report {
             hops: vec![hop],
             finished: true,
             ..Report::default()
-        }
+        };
+        report.setting.expected_tracker = Some(DirtyTracker::Device);
+        report
     }
 
     #[test]
@@ -335,7 +322,7 @@ pub(super) mod tests {
     #[test]
     fn each_fault_fails_its_requirement() {
         type Fault = fn(&mut Report);
-        let faults: [(Fault, &str); 11] = [
+        let faults: [(Fault, &str); 13] = [
             (|r| work(r).before = None, "guest_up"),
             (
                 |r| hop(r).migration.as_mut().unwrap().status = "failed".into(),
@@ -347,8 +334,16 @@ pub(super) mod tests {
             ),
             (|r| hop(r).source_gone = Some(false), "source_gone"),
             (
-                |r| r.setting.expected_teller = Some(Teller::Iommu),
-                "dirty_pages_told",
+                |r| r.setting.expected_tracker = Some(DirtyTracker::Iommu),
+                "dirty_tracker_as_expected",
+            ),
+            (
+                |r| r.setting.expected_tracker = None,
+                "dirty_tracker_as_expected",
+            ),
+            (
+                |r| hop(r).dirty_tracker = Some(DirtyTracker::Nobody),
+                "dirty_tracker_as_expected",
             ),
             (
                 |r| hop(r).migration.as_mut().unwrap().device_bytes = Some(0),
@@ -465,7 +460,7 @@ pub(super) mod tests {
         let report = Report {
             error: Some("QEMU ended".into()),
             hops: vec![hop],
-            checks: vec![Check::new("odd")],
+            checks: vec![Check::new("odd".into())],
             ..Report::default()
         };
         let verdicts = verdicts(&report);
@@ -478,9 +473,9 @@ pub(super) mod tests {
     #[test]
     fn names_tell_migrations_and_functions_apart() {
         let mut report = good();
-        report.hops[0].name = "there";
+        report.hops[0].name = "there".into();
         let mut back = report.hops[0].clone();
-        back.name = "back";
+        back.name = "back".into();
         back.work.push(back.work[0].clone());
         back.work[1].pages = None;
         report.hops.push(back);
@@ -503,7 +498,7 @@ pub(super) mod tests {
     fn only_the_last_arrival_ends_the_stream() {
         let mut report = good();
         report.hops.insert(0, report.hops[0].clone());
-        report.hops[0].name = "there";
+        report.hops[0].name = "there".into();
         report.hops[0].work[0].end = None;
         assert_eq!(failed(&report), [""; 0]);
         let after = report.hops[0].work[0].after.as_mut().unwrap();
@@ -523,7 +518,7 @@ pub(super) mod tests {
     #[test]
     fn checks_of_the_scenario_count() {
         let mut report = good();
-        report.checks.push(Check::new("odd"));
+        report.checks.push(Check::new("odd".into()));
         assert_eq!(failed(&report), ["odd"]);
         report.conclude("odd", ensure(false, || "even".to_string()));
         assert_eq!(

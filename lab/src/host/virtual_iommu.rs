@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! An IOMMU of the guest's own.
 
-use clap::ValueEnum;
-use serde::Serialize;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::trace;
 
 /// What the guest does with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VirtualIommu {
     /// Devices have all of memory, each byte at its own address.
@@ -32,11 +34,12 @@ impl VirtualIommu {
     }
 
     /// Whether the guest has done so, by what QEMU printed.
-    pub fn is_used(self, log: &str) -> bool {
-        match self {
-            Self::Identity => log.contains("vtd_dmar_enable enable 1"),
-            Self::Translating => log.contains(self.event()),
-        }
+    pub fn is_used(self, log: &str) -> Result<bool> {
+        trace::ensure_known(log, &[self.event()])?;
+        Ok(match self {
+            Self::Identity => trace::events(log, self.event()).any(|what| what == "enable 1"),
+            Self::Translating => trace::has_event(log, self.event()),
+        })
     }
 
     /// Whether a device can write pages at their addresses in the guest's memory.
@@ -54,11 +57,11 @@ mod tests {
         let enabled = "1@2.5:vtd_dmar_enable enable 1\n";
         let mapped = "1@2.5:vfio_listener_region_add_iommu region_add [iommu] vtd 0x0 - 0xfff\n";
         let neither = "1@2.5:vtd_dmar_enable enable 0\n";
-        assert!(VirtualIommu::Identity.is_used(enabled));
-        assert!(VirtualIommu::Translating.is_used(mapped));
-        for kind in VirtualIommu::value_variants() {
-            assert!(!kind.is_used(neither));
+        assert!(VirtualIommu::Identity.is_used(enabled).unwrap());
+        assert!(VirtualIommu::Translating.is_used(mapped).unwrap());
+        for kind in [VirtualIommu::Identity, VirtualIommu::Translating] {
+            assert!(!kind.is_used(neither).unwrap());
         }
-        assert!(!VirtualIommu::Translating.is_used(enabled));
+        assert!(!VirtualIommu::Translating.is_used(enabled).unwrap());
     }
 }

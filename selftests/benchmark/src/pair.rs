@@ -8,7 +8,7 @@ use report::Subject;
 use vvp_harness::control::Control;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::vfio::{Access, Device, Space, State};
-use vvp_harness::{kmod, sriov};
+use vvp_harness::{bench, kmod, sriov};
 
 use crate::context::Size;
 
@@ -42,10 +42,10 @@ impl Bench {
     /// Brings all functions up.
     pub fn new() -> Result<Self> {
         let address: Address = PF.parse()?;
+        let pf = bench::physical_function(&address)?;
         kmod::load_vfio_stack(true)?;
         kmod::load(kmod::OURS, "")?;
         kmod::load(kmod::PEER, "")?;
-        let pf = Function::open(&address)?;
         pf.wait_netdev()?;
         let most = pf.attribute("sriov_totalvfs")?;
         let count = most.trim().parse().context("sriov_totalvfs")?;
@@ -93,7 +93,8 @@ impl Bench {
     /// Gives function `name` a context of this size.
     pub fn resize(&mut self, name: &str, size: Size) -> Result<()> {
         self.control
-            .ballast(name, size.ballast() as usize, size.part as usize)
+            .ballast(name, size.ballast() as usize, size.part as usize)?;
+        Ok(())
     }
 
     /// Gives all functions of `pairs` a context of this size, as after a reset.

@@ -3,25 +3,26 @@
 //!
 //! Every test runs in a child process of its own, so that a crash, a leaked file
 //! descriptor or a hang harms that test only: when the time is up, the child is
-//! killed and the test has failed. After each test the kernel log is read; a
-//! warning, an oops or a sanitizer's report fails the test that caused it.
+//! killed and the test has failed. The kernel log is followed from the first test to
+//! behind the last; a warning, an oops or a sanitizer's report fails the test that
+//! caused it.
 
+mod child;
+mod outcome;
+
+use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe};
 
-use crate::kmsg;
+use crate::kmsg::{self, Log};
+use child::Limits;
+use outcome::{Outcome, Totals};
 
 /// Exit status: everything that ran has passed.
 pub const PASS: u8 = 0;
@@ -32,9 +33,6 @@ pub const SKIP: u8 = 4;
 
 /// Time a test gets unless it asks for another. The machine is emulated.
 pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a killed child may take to die before the device is given up.
-const DEATH: Duration = Duration::from_secs(15);
 
 /// The error that means "not here", with the reason.
 #[derive(Debug)]
@@ -96,12 +94,42 @@ pub fn diagnose(text: &str) {
     }
 }
 
+/// A test that was carried out before it is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub title: String,
+    /// Why it failed, if it did.
+    pub problem: Option<String>,
+}
+
+/// Finished tests as KTAP, behind `notes` as diagnostics.
+pub fn report_finished(notes: &str, tests: impl IntoIterator<Item = Finished>) -> String {
+    let mut lines = String::new();
+    let mut count = 0;
+    for test in tests {
+        count += 1;
+        lines += &match &test.problem {
+            None => format!("ok {count} {}\n", test.title),
+            Some(problem) => {
+                let problem = problem.replace('\n', " ");
+                format!("not ok {count} {} # {problem}\n", test.title)
+            }
+        };
+    }
+    let notes: String = notes.lines().map(|line| format!("# {line}\n")).collect();
+    format!("KTAP version 1\n1..{count}\n{notes}{lines}")
+}
+
 /// One test.
 pub struct Test {
     fixture: &'static str,
     variant: String,
     name: String,
     limit: Duration,
+    /// Whatever is selected.
+    always: bool,
+    /// Whether it has a result. If not, what it came to is told, and in no sum.
+    judged: bool,
     body: Box<dyn Fn() -> Result<()>>,
 }
 
@@ -112,10 +140,31 @@ impl Test {
     }
 }
 
+/// A skip that is no failure where all others are.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpectedSkip {
+    /// How the test's title begins.
+    pub title: &'static str,
+    /// A part of the reason that the test gives.
+    pub reason: &'static str,
+    /// Why that is as it should be.
+    pub because: &'static str,
+}
+
+impl ExpectedSkip {
+    fn is(&self, title: &str, reason: &str) -> bool {
+        title.starts_with(self.title) && reason.contains(self.reason)
+    }
+}
+
 /// The tests of a program, in the order they were added.
 #[derive(Default)]
 pub struct Suite {
     tests: Vec<Test>,
+    /// Set where all skips but these are failures.
+    expected_skips: Option<Vec<ExpectedSkip>>,
+    /// Set by a signal that is to end the tests.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Suite {
@@ -144,83 +193,213 @@ impl Suite {
             variant: variant.into(),
             name: name.into(),
             limit,
+            always: false,
+            judged: true,
             body: Box::new(body),
         });
     }
 
-    /// Keeps the tests whose title contains any of `filters` (all, if there are none).
-    pub fn retain(&mut self, filters: &[String]) {
+    /// Adds a test that is run whatever tests are selected: it judges what they left.
+    pub fn add_always(
+        &mut self,
+        fixture: &'static str,
+        variant: impl Into<String>,
+        name: impl Into<String>,
+        limit: Duration,
+        body: impl Fn() -> Result<()> + 'static,
+    ) {
+        self.add_slow(fixture, variant, name, limit, body);
+        if let Some(test) = self.tests.last_mut() {
+            test.always = true;
+        }
+    }
+
+    /// Adds a test of something that is not ours to judge, but that judged tests rest on.
+    pub fn add_foreign(
+        &mut self,
+        fixture: &'static str,
+        variant: impl Into<String>,
+        name: impl Into<String>,
+        limit: Duration,
+        body: impl Fn() -> Result<()> + 'static,
+    ) {
+        self.add_slow(fixture, variant, name, limit, body);
+        if let Some(test) = self.tests.last_mut() {
+            test.judged = false;
+        }
+    }
+
+    /// From now on a skip is a failure, unless it is one of `expected`: everything that
+    /// tests need is there, and who finds it missing has found a fault.
+    pub fn forbid_skips(&mut self, expected: Vec<ExpectedSkip>) {
+        self.expected_skips = Some(expected);
+    }
+
+    /// From now on a signal that would end this process ends the tests instead: the one that
+    /// runs, and with it all, so that the caller can put things back.
+    pub fn stop_at_signals(&mut self) -> Result<()> {
+        for signal in child::ENDING {
+            signal_hook::flag::register(signal as i32, Arc::clone(&self.interrupted))
+                .with_context(|| format!("handling {signal}"))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the tests whose title contains any of `filters` (all, if there are none). The
+    /// error is a filter that no test was kept for.
+    pub fn retain(&mut self, filters: &[String]) -> Result<(), String> {
+        let selects = |filter: &String, test: &Test| test.title().contains(filter);
+        if let Some(idle) = filters
+            .iter()
+            .find(|filter| !self.tests.iter().any(|test| selects(filter, test)))
+        {
+            return Err(idle.clone());
+        }
         if !filters.is_empty() {
             self.tests
-                .retain(|test| filters.iter().any(|filter| test.title().contains(filter)));
+                .retain(|test| test.always || filters.iter().any(|filter| selects(filter, test)));
         }
+        Ok(())
+    }
+
+    /// What the tests are called, in their order.
+    pub fn titles(&self) -> Vec<String> {
+        self.tests.iter().map(Test::title).collect()
     }
 
     /// Prints the titles.
     pub fn list(&self) {
-        for test in &self.tests {
-            println!("{}", test.title());
+        for title in self.titles() {
+            println!("{title}");
         }
+    }
+
+    /// A title that two tests have: one of them could vanish, and nobody would see it.
+    fn duplicate(&self) -> Option<String> {
+        let mut seen = HashSet::new();
+        self.titles()
+            .into_iter()
+            .find(|title| !seen.insert(title.clone()))
     }
 
     /// Runs everything and prints KTAP.
     pub fn run(&self) -> ExitCode {
+        if let Some(title) = self.duplicate() {
+            return bail_out(&format!("two tests are named {title}"));
+        }
+        let mut log = match Log::follow() {
+            Ok(log) => log,
+            Err(error) => return bail_out(&format!("{error:#}")),
+        };
         println!("KTAP version 1");
-        println!("1..{}", self.tests.len());
+        let judged = self.tests.iter().filter(|test| test.judged);
+        println!("1..{}", judged.count());
         let mut totals = Totals::default();
-        for (index, test) in self.tests.iter().enumerate() {
+        for test in &self.tests {
             let start = Instant::now();
-            let outcome =
-                run_one(test).unwrap_or_else(|error| Outcome::Fail(format!("runner: {error:#}")));
+            let outcome = self
+                .run_one(test, &mut log)
+                .unwrap_or_else(|error| Outcome::Fail(format!("runner: {error:#}")));
             println!("# {:.2} s", start.elapsed().as_secs_f64());
-            totals.count(&outcome);
-            report(index + 1, &test.title(), &outcome);
-            if matches!(outcome, Outcome::Stuck) {
+            if test.judged {
+                totals.count(&outcome);
+                report(totals.all(), &test.title(), &outcome);
+            } else {
+                diagnose(&format!(
+                    "reported: {}: {}",
+                    test.title(),
+                    outcome.in_words()
+                ));
+            }
+            if outcome == Outcome::Stuck {
                 println!("Bail out! a test cannot be killed; the device or the kernel is stuck");
                 break;
             }
+            if self.interrupted.load(Ordering::Relaxed) {
+                println!("{totals}");
+                return bail_out("interrupted");
+            }
         }
         println!("{totals}");
-        ExitCode::from(totals.exit_status())
-    }
-}
-
-#[derive(Debug, PartialEq)]
-enum Outcome {
-    Pass,
-    Fail(String),
-    Skip(String),
-    /// Failed, and cannot even be killed.
-    Stuck,
-}
-
-impl Outcome {
-    /// As sent through the pipe: a letter and the text.
-    fn encode(&self) -> String {
-        match self {
-            Self::Pass => "P".to_owned(),
-            Self::Fail(text) => format!("F{text}"),
-            Self::Skip(text) => format!("S{text}"),
-            Self::Stuck => "X".to_owned(),
+        match trouble(&mut log) {
+            Ok(None) => ExitCode::from(totals.exit_status()),
+            Ok(Some(text)) => {
+                diagnose(&text);
+                bail_out("the kernel complained after the last test")
+            }
+            Err(error) => bail_out(&format!("{error:#}")),
         }
     }
 
-    fn decode(message: &str) -> Option<Self> {
-        let text = message.get(1..)?.to_owned();
-        match message.as_bytes()[0] {
-            b'P' => Some(Self::Pass),
-            b'F' => Some(Self::Fail(text)),
-            b'S' => Some(Self::Skip(text)),
-            b'X' => Some(Self::Stuck),
-            _ => None,
+    fn run_one(&self, test: &Test, log: &mut Log) -> Result<Outcome> {
+        let before = match test.judged {
+            true => trouble(log)?,
+            false => None,
+        };
+        let outcome = child::run(
+            &test.body,
+            Limits::for_verdict(test.limit),
+            &self.interrupted,
+        )?;
+        let outcome = match outcome {
+            Outcome::Skip(reason) if !self.may_skip(&test.title(), &reason) => {
+                Outcome::UnexpectedSkip(reason)
+            }
+            other => other,
+        };
+        // What the kernel says of a test that is not judged is on the next one.
+        if outcome == Outcome::Stuck || !test.judged {
+            return Ok(outcome);
         }
+        let during = trouble(log)?;
+        let complaints: Vec<String> = [
+            before.map(|text| format!("the kernel complained before this test:\n{text}")),
+            during.map(|text| format!("the kernel complained:\n{text}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if complaints.is_empty() {
+            return Ok(outcome);
+        }
+        if let Outcome::Fail(reason) = &outcome {
+            diagnose(reason);
+        }
+        Ok(Outcome::Fail(complaints.join("\n")))
     }
+
+    fn may_skip(&self, title: &str, reason: &str) -> bool {
+        self.expected_skips
+            .as_ref()
+            .is_none_or(|expected| expected.iter().any(|skip| skip.is(title, reason)))
+    }
+}
+
+/// Says why there is no report, or none of use.
+pub fn bail_out(reason: &str) -> ExitCode {
+    println!("Bail out! {}", one_line(reason));
+    ExitCode::from(FAIL)
+}
+
+/// What the kernel complained about since the last call, and said after that.
+fn trouble(log: &mut Log) -> Result<Option<String>> {
+    let lines: Vec<String> = log
+        .messages()?
+        .into_iter()
+        .skip_while(|message| !kmsg::is_trouble(message))
+        .take(40)
+        .collect();
+    Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }
 
 fn report(number: usize, title: &str, outcome: &Outcome) {
     match outcome {
         Outcome::Pass => println!("ok {number} {title}"),
         Outcome::Skip(reason) => println!("ok {number} {title} # SKIP {}", one_line(reason)),
+        Outcome::UnexpectedSkip(reason) => println!(
+            "not ok {number} {title} # unexpected skip: {}",
+            one_line(reason)
+        ),
         Outcome::Fail(reason) => {
             diagnose(reason);
             println!("not ok {number} {title}");
@@ -235,193 +414,57 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[derive(Default)]
-struct Totals {
-    pass: usize,
-    fail: usize,
-    skip: usize,
-}
-
-impl Totals {
-    fn count(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Pass => self.pass += 1,
-            Outcome::Skip(_) => self.skip += 1,
-            Outcome::Fail(_) | Outcome::Stuck => self.fail += 1,
-        }
-    }
-
-    fn exit_status(&self) -> u8 {
-        match (self.fail, self.pass) {
-            (0, 0) => SKIP,
-            (0, _) => PASS,
-            _ => FAIL,
-        }
-    }
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "# Totals: pass:{} fail:{} xfail:0 xpass:0 skip:{} error:0",
-            self.pass, self.fail, self.skip
-        )
-    }
-}
-
-fn run_one(test: &Test) -> Result<Outcome> {
-    let mut log = kmsg::Log::follow()?;
-    let outcome = in_child(test)?;
-    let trouble: Vec<String> = log
-        .messages()?
-        .into_iter()
-        .skip_while(|message| !kmsg::is_trouble(message))
-        .take(40)
-        .collect();
-    if trouble.is_empty() || outcome == Outcome::Stuck {
-        return Ok(outcome);
-    }
-    if let Outcome::Fail(reason) = &outcome {
-        diagnose(reason);
-    }
-    Ok(Outcome::Fail(format!(
-        "the kernel complained:\n{}",
-        trouble.join("\n")
-    )))
-}
-
-fn in_child(test: &Test) -> Result<Outcome> {
-    let (reader, writer) = pipe().context("pipe")?;
-    let (mut reader, mut writer) = (File::from(reader), File::from(writer));
-    std::io::stdout().flush().context("flushing stdout")?;
-    // SAFETY: this process has one thread, so the child may do whatever the parent may.
-    match unsafe { fork() }.context("fork")? {
-        ForkResult::Child => {
-            drop(reader);
-            // The parent's end must be the child's, even if the parent is killed.
-            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-            let message = verdict(test).encode();
-            let sent = writer.write_all(message.as_bytes());
-            std::process::exit(i32::from(sent.is_err()))
-        }
-        ForkResult::Parent { child } => {
-            drop(writer);
-            let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-            let limit = PollTimeout::try_from(test.limit).unwrap_or(PollTimeout::MAX);
-            let in_time = poll(&mut fds, limit).context("poll")? > 0;
-            let mut message = String::new();
-            if in_time {
-                reader
-                    .read_to_string(&mut message)
-                    .context("reading the child's verdict")?;
-            } else {
-                diagnose(&whereabouts(child));
-                kill(child, Signal::SIGKILL).context("kill")?;
-            }
-            let Some(status) = reap(child)? else {
-                return Ok(Outcome::Stuck);
-            };
-            if !in_time {
-                return Ok(Outcome::Fail(format!(
-                    "not done after {} s",
-                    test.limit.as_secs()
-                )));
-            }
-            Ok(Outcome::decode(&message)
-                .unwrap_or_else(|| Outcome::Fail(format!("the test's process died: {status:?}"))))
-        }
-    }
-}
-
-fn verdict(test: &Test) -> Outcome {
-    // This is the test's own process; nobody else's panics are affected.
-    std::panic::set_hook(Box::new(|panic| diagnose(&panic.to_string())));
-    match catch_unwind(AssertUnwindSafe(|| (test.body)())) {
-        Ok(Ok(())) => Outcome::Pass,
-        Ok(Err(error)) => match error.downcast_ref::<Skip>() {
-            Some(Skip(reason)) => Outcome::Skip(reason.clone()),
-            None => Outcome::Fail(format!("{error:#}")),
-        },
-        // The hook has said where and why.
-        Err(_) => Outcome::Fail("panicked".to_owned()),
-    }
-}
-
-/// What a hanging child is doing in the kernel.
-fn whereabouts(child: Pid) -> String {
-    let stack = std::fs::read_to_string(format!("/proc/{child}/stack")).unwrap_or_default();
-    let wchan = std::fs::read_to_string(format!("/proc/{child}/wchan")).unwrap_or_default();
-    format!("hangs in: {wchan}\n{stack}")
-}
-
-/// Waits for the child's end; `None` if it does not end.
-fn reap(child: Pid) -> Result<Option<WaitStatus>> {
-    let start = Instant::now();
-    loop {
-        match waitpid(child, Some(WaitPidFlag::WNOHANG)).context("waitpid")? {
-            WaitStatus::StillAlive if start.elapsed() > DEATH => return Ok(None),
-            WaitStatus::StillAlive => std::thread::sleep(Duration::from_millis(1)),
-            status => return Ok(Some(status)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn outcomes_survive_the_pipe() {
-        for outcome in [
-            Outcome::Pass,
-            Outcome::Fail("a: expected 1, found 2\nb".into()),
-            Outcome::Skip("no VF".into()),
-            Outcome::Stuck,
-        ] {
-            assert_eq!(Outcome::decode(&outcome.encode()), Some(outcome));
+    fn suite(titles: &[(&'static str, &str)]) -> Suite {
+        let mut suite = Suite::default();
+        for (fixture, name) in titles {
+            suite.add(fixture, "rs", *name, || Ok(()));
         }
-        assert_eq!(Outcome::decode(""), None);
-    }
-
-    #[test]
-    fn exit_status_follows_kselftest() {
-        let totals = |pass, fail, skip| Totals { pass, fail, skip }.exit_status();
-        assert_eq!(totals(3, 0, 1), PASS);
-        assert_eq!(totals(3, 1, 1), FAIL);
-        assert_eq!(totals(0, 0, 2), SKIP);
-        assert_eq!(totals(0, 1, 0), FAIL);
-    }
-
-    #[test]
-    fn skips_are_told_from_failures() {
-        let test = |body: fn() -> Result<()>| Test {
-            fixture: "f",
-            variant: "v".into(),
-            name: "n".into(),
-            limit: LIMIT,
-            body: Box::new(body),
-        };
-        assert_eq!(
-            verdict(&test(|| skip!("no {}", "VF"))),
-            Outcome::Skip("no VF".into())
-        );
-        assert_eq!(verdict(&test(|| Ok(()))), Outcome::Pass);
-        let Outcome::Fail(text) = verdict(&test(|| {
-            expect_eq!(1 + 1, 3, "sum");
-            Ok(())
-        })) else {
-            panic!("an unequal pair passed");
-        };
-        assert!(text.starts_with("sum: expected 3, found 2"), "{text}");
+        suite
     }
 
     #[test]
     fn filters_select_by_part_of_the_title() {
-        let mut suite = Suite::default();
-        suite.add("arcs", "rs", "a", || Ok(()));
-        suite.add("arcs", "c", "a", || Ok(()));
-        suite.retain(&["arcs.c".to_owned()]);
-        assert_eq!(suite.tests.len(), 1);
+        let mut suite = suite(&[("arcs", "a"), ("quiet", "a"), ("quiet", "b")]);
+        suite.add_always("kmemleak", "kernel", "x", LIMIT, || Ok(()));
+        suite.retain(&["quiet.rs.a".to_owned()]).unwrap();
+        assert_eq!(suite.titles(), ["quiet.rs.a", "kmemleak.kernel.x"]);
+    }
+
+    #[test]
+    fn a_filter_that_selects_nothing_is_a_mistake() {
+        let mut suite = suite(&[("arcs", "a")]);
+        let filters = ["arcs".to_owned(), "arks".to_owned()];
+        assert_eq!(suite.retain(&filters), Err("arks".to_owned()));
+        assert_eq!(suite.retain(&[]), Ok(()));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        assert_eq!(
+            suite(&[("f", "a"), ("f", "b"), ("g", "a")]).duplicate(),
+            None
+        );
+        assert_eq!(
+            suite(&[("f", "a"), ("f", "b"), ("f", "a")]).duplicate(),
+            Some("f.rs.a".to_owned())
+        );
+    }
+
+    #[test]
+    fn skips_may_have_to_be_expected() {
+        let mut suite = suite(&[]);
+        assert!(suite.may_skip("a.b.c", "no KVM"));
+        suite.forbid_skips(vec![ExpectedSkip {
+            title: "a.",
+            reason: "no KVM",
+            because: "of the weather",
+        }]);
+        assert!(suite.may_skip("a.b.c", "no KVM here"));
+        assert!(!suite.may_skip("a.b.c", "no IOMMU"));
+        assert!(!suite.may_skip("b.b.c", "no KVM"));
     }
 }

@@ -3,6 +3,7 @@
 //! of PCI functions (sysfs), modules, the bench's control socket, VFIO and
 //! iommufd clients, userspace virtio drivers, and a KTAP test runner.
 
+pub mod bench;
 pub mod blk;
 pub mod control;
 pub mod debugfs;
@@ -15,6 +16,7 @@ pub mod ktap;
 pub mod memcg;
 pub mod net;
 pub mod pci;
+pub mod setting;
 pub mod sriov;
 pub mod tracefs;
 pub mod vfio;

@@ -215,7 +215,11 @@ impl Function {
         self.probe()?;
         match self.driver() {
             Some(found) if found == driver => Ok(()),
-            found => bail!("{}: bound to {found:?} instead of {driver}", self.address),
+            found => bail!(
+                "{}: bound to {} instead of {driver}",
+                self.address,
+                found.as_deref().unwrap_or("no driver")
+            ),
         }
     }
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Enabling virtual functions, on real hardware and on the bench.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use vfio_bench_guest::place::place;
 
-use crate::pci::{self, Function};
-
-/// Number of base address registers.
-const BARS: usize = 6;
+use crate::pci::Function;
 
 /// Sets the number of virtual functions; the kernel wants zero in between.
 pub fn set_numvfs(pf: &Function, count: u32) -> Result<()> {
@@ -36,7 +34,7 @@ pub fn bring_up_bench(pf: &Function, count: u32) -> Result<Vec<Function>> {
     without_probing(pf, || {
         let vfs = enable(pf, count)?;
         for vf in &vfs {
-            map(vf)?;
+            place(&vf.path())?;
         }
         Ok(vfs)
     })
@@ -53,16 +51,4 @@ fn without_probing<T>(pf: &Function, enabling: impl FnOnce() -> Result<T>) -> Re
 fn enable(pf: &Function, count: u32) -> Result<Vec<Function>> {
     set_numvfs(pf, count)?;
     (1..=count).map(|number| pf.virtfn(number)).collect()
-}
-
-/// Tells a function of the bench where its memory is.
-fn map(vf: &Function) -> Result<()> {
-    // It has one BAR, of 64 bits.
-    let resources = vf.resources()?;
-    let mut bars = resources.iter().take(BARS).enumerate();
-    let (index, bar) = bars
-        .find(|(_, bar)| bar.start != 0)
-        .with_context(|| format!("{}: no BAR has an address", vf.address()))?;
-    vf.write_config(pci::BAR0 + 4 * index as u64, &bar.start.to_le_bytes())?;
-    vf.write_config(pci::COMMAND, &pci::COMMAND_MEMORY.to_le_bytes())
 }

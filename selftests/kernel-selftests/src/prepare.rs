@@ -5,9 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use vvp_harness::control::Control;
 use vvp_harness::pci::{self, Address, Function};
-use vvp_harness::{kmod, sriov};
+use vvp_harness::{bench, kmod, sriov};
 
 /// Functions to hand to the programs: one of them opens all it is given at once.
 const FUNCTIONS: u32 = 2;
@@ -19,11 +18,10 @@ const HUGE_PAGES_WANTED: u32 = 8;
 
 /// Creates functions and binds them to the driver under test.
 pub fn prepare(pf: &Address) -> Result<Vec<Function>> {
-    Control::find()?.context("the bench's control port is missing: run this in the bench's L1")?;
+    let pf = bench::physical_function(pf)?;
     reserve_huge_pages()?;
     kmod::load_vfio_stack(true)?;
     kmod::load(kmod::OURS, "")?;
-    let pf = Function::open(pf)?;
     // Its driver must be up before it can have functions.
     pf.wait_netdev()?;
     let functions = sriov::bring_up_bench(&pf, FUNCTIONS)?;

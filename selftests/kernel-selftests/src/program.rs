@@ -7,8 +7,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use supervise::Supervised;
 use vvp_harness::pci::Function;
-use vvp_run::child::Supervised;
 
 /// What a program may take. Its own harness ends a test after 30 s, and most need
 /// a fraction of a second.

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Fixture `arcs`: the state machine, every pair of states.
 //!
-//! The table was transcribed from the comment above `enum
-//! vfio_device_mig_state` in include/uapi/linux/vfio.h, not from the kernel's
-//! code. The C driver runs through it as well: where both drivers disagree with
-//! the table, the table is wrong.
+//! The C driver runs through the table as well. Where both drivers disagree with it, the
+//! uAPI's text decides who is wrong; they may share a mistake.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,53 +11,15 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use vfio_bindings::bindings::vfio;
 use vvp_harness::ktap::Suite;
-use vvp_harness::vfio::{Access, DataFd, Device, FEATURE_HEADER, Flags, State};
+use vvp_harness::vfio::{Access, FEATURE_HEADER, Flags, State};
 use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::rig;
+use crate::states::Outcome::{self, Plain, Refused, Session};
+use crate::states::{TABLE, TO, enter};
 
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// What a request for a state leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The state, without a data descriptor.
-    Plain,
-    /// The state, and the data descriptor of a new session.
-    Session,
-    /// EINVAL, and everything stays as it is.
-    Refused,
-}
-use Outcome::{Plain, Refused, Session};
-
-/// The columns of the table.
-const TO: [State; 8] = [
-    State::Stop,
-    State::Running,
-    State::StopCopy,
-    State::Resuming,
-    State::RunningP2p,
-    State::PreCopy,
-    State::PreCopyP2p,
-    // "ERROR cannot be specified as a device state"
-    State::Error,
-];
-
-/// VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY
-#[rustfmt::skip]
-pub const TABLE: [(State, [Outcome; 8]); 7] = [
-    //                   STOP   RUNNING STOP_COPY RESUMING R_P2P  PRE_COPY PC_P2P   ERROR
-    (State::Stop,       [Plain, Plain,  Session,  Session, Plain, Session, Session, Refused]),
-    (State::Running,    [Plain, Plain,  Session,  Session, Plain, Session, Session, Refused]),
-    // "STOP_COPY -> PRE_COPY, STOP_COPY -> PRE_COPY_P2P: not permitted"
-    (State::StopCopy,   [Plain, Plain,  Plain,    Session, Plain, Refused, Refused, Refused]),
-    (State::Resuming,   [Plain, Plain,  Session,  Plain,   Plain, Session, Session, Refused]),
-    (State::RunningP2p, [Plain, Plain,  Session,  Session, Plain, Session, Session, Refused]),
-    // "Moving between these states [the saving group] does not affect the fd"
-    (State::PreCopy,    [Plain, Plain,  Plain,    Session, Plain, Plain,   Plain,   Refused]),
-    (State::PreCopyP2p, [Plain, Plain,  Plain,    Session, Plain, Plain,   Plain,   Refused]),
-];
 
 /// What both drivers claim to support.
 const CLAIMED: Flags = Flags::STOP_COPY.and(Flags::P2P).and(Flags::PRE_COPY);
@@ -106,22 +66,6 @@ fn flags(config: &Config, driver: Driver, access: Access) -> Result<()> {
         "state of a device just opened"
     );
     Ok(())
-}
-
-/// Brings a device to state `from`; gives its data descriptor if the state has one.
-pub fn enter(device: &Device, from: State, stream: &[u8]) -> Result<Option<DataFd>> {
-    rig::recover(device)?;
-    let mut fd = device
-        .set_state(from)
-        .with_context(|| format!("to {from}"))?;
-    if from == State::Resuming {
-        // Leaving RESUMING validates what was loaded.
-        let fd = fd
-            .as_mut()
-            .context("RESUMING came without a data descriptor")?;
-        fd.write_all(stream).context("writing the stream")?;
-    }
-    Ok(fd)
 }
 
 fn every_arc(

@@ -17,7 +17,7 @@ use vvp_harness::{expect, expect_eq, note};
 use crate::config::{Config, Driver};
 use crate::disk_rig::Disk;
 use crate::rig;
-use crate::round_trip::{Mode, compare_parts, save};
+use crate::transfer::{Mode, compare_parts, save};
 
 const LIMIT: Duration = Duration::from_secs(120);
 

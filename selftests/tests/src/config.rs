@@ -8,7 +8,10 @@ use clap::{Parser, ValueEnum};
 use vvp_harness::control::Control;
 use vvp_harness::pci::{Address, Function};
 use vvp_harness::vfio::Access;
-use vvp_harness::{kmod, skip, sriov};
+use vvp_harness::{bench, kmod, skip, sriov};
+
+use crate::disturbance::Disturbance;
+use crate::edu;
 
 /// Where the bench's PF is.
 const BENCH_PF: &str = "0000:01:00.0";
@@ -55,6 +58,12 @@ pub struct Arguments {
     /// What the functions are
     #[arg(long, env = "VVP_DEVICE", value_enum, default_value_t = DeviceType::Net)]
     device: DeviceType,
+    /// The function whose disk, all of it, may be overwritten; not needed on the bench
+    #[arg(long, value_name = "ADDRESS")]
+    destroy_disk: Vec<Address>,
+    /// Print what the tests would disturb, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print the names of the tests and do nothing
     #[arg(long)]
     pub list: bool,
@@ -125,6 +134,8 @@ pub struct Config {
     pub access: Access,
     /// What the functions are.
     pub device: DeviceType,
+    /// Functions whose disks may be overwritten.
+    destroy_disk: Vec<Address>,
 }
 
 impl Config {
@@ -142,7 +153,30 @@ impl Config {
             transitional: arguments.transitional,
             access: arguments.access,
             device: arguments.device,
+            destroy_disk: arguments.destroy_disk,
         })
+    }
+
+    /// What the tests change on a machine that is not made for them; the error is a reason
+    /// not to. Looks only.
+    pub fn disturbance(&self) -> Result<Option<Disturbance>> {
+        if self.bench {
+            bench::physical_function(&BENCH_PF.parse()?)?;
+            return Ok(None);
+        }
+        if self.edu {
+            let found = edu::devices()?.len();
+            ensure!(found >= 2, "--edu is for a machine with two edu devices");
+            return Ok(None);
+        }
+        let functions: Vec<Function> = [&self.vf, &self.vf2]
+            .into_iter()
+            .flatten()
+            .map(Function::open)
+            .collect::<Result<_>>()?;
+        let found = Disturbance::find(&functions, &self.module_name(Driver::Rs))?;
+        found.ensure_harmless(&self.destroy_disk)?;
+        Ok(Some(found))
     }
 
     /// Makes the machine ready: modules, and on the bench the VFs.
@@ -155,13 +189,19 @@ impl Config {
         if self.bench {
             let pf = Function::open(&BENCH_PF.parse()?)?;
             // Its driver must be up before it can have VFs.
-            match self.device {
-                DeviceType::Net => pf.wait_netdev()?,
-                DeviceType::Blk => pf.wait_disk()?,
-            };
+            self.wait_for_pf(&pf)?;
             sriov::bring_up_bench(&pf, BENCH_VFS)?;
         }
         Ok(())
+    }
+
+    /// Waits until the driver of `pf` has made of it what it is.
+    pub fn wait_for_pf(&self, pf: &Function) -> Result<()> {
+        match self.device {
+            DeviceType::Net => pf.wait_netdev(),
+            DeviceType::Blk => pf.wait_disk(),
+        }
+        .map(drop)
     }
 
     /// The function under test.

@@ -32,6 +32,11 @@ const DMA_COMMAND: u64 = 0x98;
 const RUN: u64 = 1;
 const TO_MEMORY: u64 = 2;
 
+/// QEMU's device for teaching.
+pub fn devices() -> Result<Vec<Function>> {
+    Function::with_ids(0x1234, 0x11e8)
+}
+
 /// Adds the tests.
 pub fn add(suite: &mut Suite) {
     for access in [Access::Cdev, Access::Group] {
@@ -64,7 +69,7 @@ struct Edu(Device);
 
 impl Edu {
     fn open(index: usize, space: &Arc<Space>) -> Result<Self> {
-        let found = Function::with_ids(0x1234, 0x11e8)?;
+        let found = devices()?;
         let Some(function) = found.get(index) else {
             skip!("this machine has {} edu devices", found.len());
         };

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use vvp_harness::control::{Action, AdminObject, Control};
 use vvp_harness::ktap::Suite;
+use vvp_harness::memcg::Group;
 use vvp_harness::pci::Function;
 use vvp_harness::vfio::{Access, DataFd, Device, Space, State, errno_of};
 use vvp_harness::{expect, expect_eq, note};
@@ -409,7 +410,7 @@ impl Faults {
         for (_, part) in parts {
             self.begin_again()?;
             self.control
-                .inject(opcode, 1, 1, Action::Withhold(written as u64))?;
+                .inject(opcode, 1, 1, Action::Withhold(written as u32))?;
             match self.source.set_state(State::StopCopy) {
                 Ok(Some(fd)) => {
                     let mut stream = Vec::new();
@@ -435,20 +436,41 @@ impl Faults {
         self.works_again()
     }
 
-    /// A size that is wrong must neither be believed nor paid for.
+    /// A size that is wrong must neither be believed nor paid for: one that no command
+    /// could read is refused before there is memory for it, and no size at all is as well.
+    /// Of one that is too small, the driver finds out.
     fn metadata_lies(&mut self, opcode: u16) -> Result<()> {
+        /// Bytes that a migration of a small context costs at most, here and in the kernel.
+        const COST: u64 = 8 << 20;
+        const LIES: [(u32, Option<Errno>); 6] = [
+            (0, Some(Errno::EINVAL)),
+            (1, None),
+            (15, None),
+            (0x7fff_ffff, Some(Errno::EFBIG)),
+            (0xffff_fff0, Some(Errno::EFBIG)),
+            (0xffff_ffff, Some(Errno::EFBIG)),
+        ];
         let sites = self.call_sites(opcode)?;
-        for size in [0, 1, 15, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff] {
+        let group = Group::enter()?;
+        for (size, refusal) in LIES {
             for site in 1..=sites {
+                let what = format!("size {size:#x} at command {site}");
                 self.begin_again()?;
                 self.control
                     .inject(opcode, site, 1, Action::ResultSize(size))?;
-                // Whether a lie does harm depends on what the size is for.
-                let broken = migrate(&self.source, &self.target, self.path)?;
-                let outcome = broken.map(|broken| (broken.step.name, broken.errno));
-                note!("size {size:#x} at command {site}: {outcome:?}");
+                let mut broken = None;
+                let cost = group.peak(|| {
+                    broken = migrate(&self.source, &self.target, self.path)?;
+                    Ok(())
+                })?;
+                let outcome = broken
+                    .as_ref()
+                    .map(|broken| (broken.step.name, broken.errno));
+                note!("{what}: {outcome:?}, {cost} bytes");
+                expect_eq!(broken.map(|broken| broken.errno), refusal, "{what}");
+                expect!(cost <= COST, "{what}: {cost} bytes of memory");
                 self.works_again()
-                    .with_context(|| format!("after size {size:#x} at command {site}"))?;
+                    .with_context(|| format!("after {what}"))?;
             }
         }
         Ok(())

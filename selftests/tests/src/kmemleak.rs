@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Adds the test, to be run after all others.
 pub fn add(suite: &mut Suite) {
     if Path::new(FILE).exists() {
-        suite.add_slow(
+        suite.add_always(
             "kmemleak",
             "kernel",
             "nothing_is_lost",

@@ -19,7 +19,7 @@ use vvp_harness::vfio::{Access, BAR0, CONFIG, Device, Space};
 use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
-use crate::passthrough::{describe, expect_same};
+use crate::description::{describe, expect_same};
 use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(120);

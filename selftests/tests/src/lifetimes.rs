@@ -14,9 +14,9 @@ use vvp_harness::pci::Function;
 use vvp_harness::vfio::{DataFd, Device, State};
 use vvp_harness::{expect, expect_eq, kmod, note, skip, sriov};
 
-use crate::arcs::enter;
 use crate::config::{Config, Driver};
 use crate::rig;
+use crate::states::enter;
 
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -260,7 +260,7 @@ fn pf_unbound(config: &Config) -> Result<()> {
         || pf.unbind(),
         || {
             pf.bind(&driver)?;
-            pf.wait_netdev()?;
+            config.wait_for_pf(&pf)?;
             sriov::bring_up_bench(&pf, count).map(drop)
         },
     )

@@ -10,7 +10,8 @@ use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
 use crate::framing::{self, Record};
-use crate::rig::{self, Talk};
+use crate::rig;
+use crate::work::Work;
 
 /// A target, and a stream that it must take.
 pub struct Loading {
@@ -24,9 +25,9 @@ impl Loading {
         let (vf, vf2) = (config.vf()?, config.vf2()?);
         let space = Arc::new(Space::new(config.access)?);
         let source = rig::open_in(config, &vf, Driver::Rs, &space)?;
-        let talk = Talk::start(config, &vf, &source)?;
+        let work = Work::start(config, &vf, &source)?;
         let stream = rig::save(&source)?;
-        drop((source, talk));
+        drop((source, work));
         let target = rig::open_in(
             config,
             &vf2,

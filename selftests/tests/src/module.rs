@@ -143,7 +143,7 @@ fn override_only(config: &Config) -> Result<()> {
 }
 
 /// A virtio device that is neither network nor block: an entropy source.
-fn entropy_source() -> Result<Option<Function>> {
+pub fn entropy_source() -> Result<Option<Function>> {
     for entry in std::fs::read_dir("/sys/bus/pci/devices")? {
         let name = entry?.file_name();
         let address = name.to_string_lossy().parse()?;

@@ -11,14 +11,15 @@ use nix::errno::Errno;
 use vvp_harness::ktap::Suite;
 use vvp_harness::net::Mac;
 use vvp_harness::pci::Function;
+use vvp_harness::setting::Setting;
 use vvp_harness::vfio::{DataFd, Device, Precopy, State};
 use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
+use crate::dice::Dice;
 use crate::framing;
 use crate::rig::{self, Talk};
-use crate::round_trip::moved_parts;
-use crate::torture::Dice;
+use crate::transfer::moved_parts;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -298,7 +299,7 @@ fn random_activity(config: &Config) -> Result<()> {
     let mut talk = Talk::start(config, &vf, &source)?;
     let mut control = config.control()?;
     let (from, to) = (config.bench_name(&vf)?, config.bench_name(&vf2)?);
-    vf.set_attribute("precopy_interval_ms", "0")?;
+    let _interval = Setting::change(vf.path().join("precopy_interval_ms"), "0")?;
     let mut dice = Dice(0x0bad_cafe);
     let (mut deltas, mut full) = (0, 0);
     for migration in 0..MIGRATIONS {
@@ -346,7 +347,6 @@ fn random_activity(config: &Config) -> Result<()> {
     }
     note!("{deltas} deltas and {full} full records in {MIGRATIONS} migrations");
     expect!(deltas > 0 && full > 0, "the test did not do what it is for");
-    vf.set_attribute("precopy_interval_ms", "1000")?;
     rig::recover(&target)?;
     rig::recover(&source)
 }

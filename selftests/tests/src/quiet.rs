@@ -23,7 +23,12 @@ const WHILE: Duration = Duration::from_millis(200);
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     for driver in [Driver::Rs, Driver::C] {
-        for state in [State::RunningP2p, State::Stop, State::StopCopy] {
+        for state in [
+            State::RunningP2p,
+            State::PreCopyP2p,
+            State::Stop,
+            State::StopCopy,
+        ] {
             let config = Arc::clone(config);
             suite.add(
                 "quiet",

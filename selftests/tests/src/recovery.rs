@@ -13,9 +13,10 @@ use vvp_harness::pci::Function;
 use vvp_harness::vfio::{Access, Device, Space, State};
 use vvp_harness::{expect, expect_eq, note, wait};
 
-use crate::arcs::{TABLE, enter};
 use crate::config::{Config, Driver};
-use crate::rig::{self, Talk};
+use crate::rig;
+use crate::states::{TABLE, enter};
+use crate::work::Work;
 
 /// After which a device in pre-copy is asked again.
 const INTERVAL: Duration = Duration::from_millis(1000);
@@ -83,7 +84,7 @@ fn reset_in_every_state(config: &Config, access: Access) -> Result<()> {
         drop(fd);
         rig::prove_migration(&device).with_context(|| format!("after a reset in {state}"))?;
     }
-    Talk::start(config, &vf, &device)?.exchange(3)
+    Work::start(config, &vf, &device)?.exchange(3)
 }
 
 fn close_in_every_state(config: &Config, access: Access) -> Result<()> {
@@ -158,9 +159,10 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
     let bench = || control.lock().map_err(|_| anyhow!("a thread panicked"));
     let (held, waited) = std::thread::scope(|scope| -> Result<_> {
         let (release, released) = mpsc::channel::<()>();
-        let watchdog = scope.spawn(move || {
+        let watchdog = scope.spawn(move || -> Result<bool> {
             let waited = released.recv_timeout(PATIENCE).is_err();
-            bench()?.release().map(|()| waited)
+            bench()?.release()?;
+            Ok(waited)
         });
         let asking = scope.spawn(|| fd.precopy());
         wait::until("the command", PATIENCE / 2, || {
@@ -187,5 +189,5 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
         "reading from the session that was reset"
     );
     rig::prove_migration(&device)?;
-    Talk::start(config, &vf, &device)?.exchange(3)
+    Work::start(config, &vf, &device)?.exchange(3)
 }

@@ -14,6 +14,7 @@ use vvp_harness::vfio::{Access, DataFd, Device, State};
 use vvp_harness::{expect_eq, note};
 
 use crate::config::{Config, Driver};
+use crate::dice::Dice;
 use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -32,19 +33,6 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             LIMIT,
             move || all_at_once(&config, access),
         );
-    }
-}
-
-/// A fixed sequence, so that a failure has a chance to come again (xorshift32).
-pub struct Dice(pub u32);
-
-impl Dice {
-    /// A number below `sides`.
-    pub fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0 as usize % sides
     }
 }
 

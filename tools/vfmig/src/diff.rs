@@ -138,7 +138,8 @@ fn shown(difference: &Difference<'_>, device_type: Option<u16>) -> Shown {
 }
 
 impl Comparison {
-    fn text(&self) -> String {
+    /// For people.
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for shown in &self.differences {
             let selector = shown.selector.as_deref().unwrap_or_default();
@@ -151,9 +152,10 @@ impl Comparison {
         }
         let _ = match (self.equal, self.compared) {
             (true, what) => writeln!(text, "equal ({what} compared)"),
-            (false, "device parts") => {
-                writeln!(text, "{} device parts differ", self.differences.len())
-            }
+            (false, "device parts") => match self.differences.len() {
+                1 => writeln!(text, "1 device part differs"),
+                number => writeln!(text, "{number} device parts differ"),
+            },
             (false, what) => writeln!(text, "different {what}"),
         };
         text
@@ -177,7 +179,7 @@ mod tests {
         assert!(!comparison.equal);
         assert_eq!(
             comparison.text(),
-            "DEVICE_STATUS\n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device parts differ\n"
+            "DEVICE_STATUS\n  - 1 bytes  0x0\n  + 1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK\n1 device part differs\n"
         );
         assert!(compare(&of(1), &of(1)).equal);
     }

@@ -103,6 +103,13 @@ pub fn run(arguments: &cli::Inspect, json: bool) -> Result<Exit> {
     })
 }
 
+/// What it says of a stream, as JSON and as text; and whether the stream is sound.
+pub fn describe(input: impl Read, most: usize) -> Result<(String, String, bool)> {
+    let report = inspect(input, "stream", most)?;
+    let sound = report.fault.is_none();
+    Ok((serde_json::to_string(&report)?, report.text(), sound))
+}
+
 fn inspect(input: impl Read, name: &str, most: usize) -> Result<Report> {
     let mut records: Vec<Record> = Vec::new();
     let (mut left_out, mut listed) = (0, 0);
@@ -187,7 +194,10 @@ impl Report {
         }
         let records = self.records.len() as u64 + self.records_left_out;
         let _ = match &self.fault {
-            None => writeln!(text, "{} bytes in {records} records, sound", self.bytes),
+            None => {
+                let word = if records == 1 { "record" } else { "records" };
+                writeln!(text, "{} bytes in {records} {word}, sound", self.bytes)
+            }
             Some(fault) => writeln!(
                 text,
                 "FAULT at offset {} in record {}: {}",

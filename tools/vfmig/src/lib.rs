@@ -15,6 +15,7 @@ mod info;
 mod inspect;
 mod list;
 mod output;
+pub mod readers;
 mod report;
 mod stream;
 mod timeline;

@@ -65,6 +65,17 @@ pub enum Side {
     Both,
 }
 
+impl Side {
+    /// A phase, and whose it is.
+    pub fn phase(self, name: &str) -> String {
+        match self {
+            Side::Source => format!("source {name}"),
+            Side::Target => format!("target {name}"),
+            Side::Both => name.to_owned(),
+        }
+    }
+}
+
 /// A round of pre-copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {

@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Scratch, data, part, run};
+use common::wire::{data, part};
+use common::{Scratch, run};
 
 /// A network function's, as the in-tree driver writes it.
 fn plain(status: u8) -> Vec<u8> {
@@ -27,7 +28,7 @@ fn a_sound_stream_is_described() {
             "record 0 at 0: device data, 41 bytes",
             "  DRV_FEATURES     8 bytes  bit 5 VERSION_1",
             "  DEVICE_STATUS    1 bytes  0xf ACKNOWLEDGE DRIVER DRIVER_OK FEATURES_OK",
-            "57 bytes in 1 records, sound",
+            "57 bytes in 1 record, sound",
         ]
     );
 }
@@ -100,7 +101,7 @@ fn differences_and_their_exit_status() {
     let (code, out, _) = run(&["diff", &first, &other]);
     assert_eq!(code, 3);
     assert!(out.contains("DEVICE_STATUS"), "{out}");
-    assert!(out.ends_with("1 device parts differ\n"), "{out}");
+    assert!(out.ends_with("1 device part differs\n"), "{out}");
     let (code, out, _) = run(&["diff", "--json", &first, &other]);
     assert_eq!(code, 3);
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -12,6 +12,8 @@ pub enum Action {
     Fail(Status),
     /// It is executed; the driver hears of it later.
     Delay(Duration),
+    /// It is executed, and answered, later.
+    Late(Duration),
     /// It is executed; the driver does not hear of it until the test releases it.
     Silence,
     /// It is executed. METADATA_GET for the size answers this number; another

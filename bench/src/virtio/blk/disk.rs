@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -42,6 +43,8 @@ pub enum Error {
     Size(u64),
     #[error("disk image {0}: {1}")]
     Image(PathBuf, io::Error),
+    #[error("a disk image never changes its size")]
+    Fixed,
     #[error("disk in memory: {0}")]
     Memory(io::Error),
 }
@@ -50,7 +53,9 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Disk {
     file: File,
-    size: u64,
+    size: AtomicU64,
+    /// A file that somebody may have a copy of, or measure.
+    fixed: bool,
 }
 
 /// Whether a medium can have this many bytes.
@@ -60,6 +65,7 @@ pub fn is_possible(size: u64) -> bool {
 
 impl Disk {
     pub fn open(medium: &Medium) -> Result<Self, Error> {
+        let fixed = matches!(medium, Medium::Image(_));
         let (file, size) = match medium {
             Medium::Memory(size) if is_possible(*size) => {
                 (in_memory(*size).map_err(Error::Memory)?, *size)
@@ -73,14 +79,35 @@ impl Disk {
             }
         };
         match is_possible(size) {
-            true => Ok(Self { file, size }),
+            true => Ok(Self {
+                file,
+                size: AtomicU64::new(size),
+                fixed,
+            }),
             false => Err(Error::Size(size)),
         }
     }
 
     /// Capacity in sectors.
     pub fn sectors(&self) -> u64 {
-        self.size / SECTOR
+        self.size() / SECTOR
+    }
+
+    fn size(&self) -> u64 {
+        self.size.load(Ordering::SeqCst)
+    }
+
+    /// Gives a disk in memory another size. What is cut off is lost.
+    pub fn resize(&self, size: u64) -> Result<(), Error> {
+        if self.fixed {
+            return Err(Error::Fixed);
+        }
+        if !is_possible(size) {
+            return Err(Error::Size(size));
+        }
+        self.file.set_len(size).map_err(Error::Memory)?;
+        self.size.store(size, Ordering::SeqCst);
+        Ok(())
     }
 
     /// The position of `length` bytes from `sector` on, if they are whole sectors
@@ -88,7 +115,7 @@ impl Disk {
     pub fn place(&self, sector: u64, length: u64) -> Option<u64> {
         let at = sector.checked_mul(SECTOR)?;
         let end = at.checked_add(length)?;
-        (end <= self.size && length % SECTOR == 0).then_some(at)
+        (end <= self.size() && length % SECTOR == 0).then_some(at)
     }
 
     pub fn read(&self, at: u64, data: &mut [u8]) -> io::Result<()> {

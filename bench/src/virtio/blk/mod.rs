@@ -13,7 +13,7 @@ use self::disk::{Disk, Medium, SECTOR};
 use self::held::Held;
 use super::chain::RingError;
 use super::features::{
-    BLK_BLK_SIZE, BLK_DISCARD, BLK_FLUSH, BLK_MQ, BLK_SEG_MAX, BLK_WRITE_ZEROES,
+    BLK_BLK_SIZE, BLK_DISCARD, BLK_FLUSH, BLK_MQ, BLK_RO, BLK_SEG_MAX, BLK_WRITE_ZEROES,
 };
 use super::kind::{Kind, Session};
 use super::parts::{Part, PartWriter, Refusal};
@@ -48,15 +48,26 @@ pub struct Config {
 pub struct Blk {
     disk: Arc<Disk>,
     queues: u16,
+    read_only: bool,
     held: Held,
 }
 
 impl Blk {
-    pub fn new(disk: Arc<Disk>, queues: u16) -> Self {
+    pub fn new(disk: Arc<Disk>, queues: u16, read_only: bool) -> Self {
         Self {
             disk,
             queues,
+            read_only,
             held: Held::default(),
+        }
+    }
+
+    /// The features that requests go by. The disk is for reading only whether the driver has
+    /// accepted to know it or not.
+    fn rights(&self, features: u64) -> u64 {
+        match self.read_only {
+            true => features | BLK_RO,
+            false => features & !BLK_RO,
         }
     }
 
@@ -83,8 +94,13 @@ impl Blk {
                 }
                 return Ok(false);
             };
-            let written =
-                request::execute(&chain, mem, session.features, &self.disk, session.counters)?;
+            let written = request::execute(
+                &chain,
+                mem,
+                self.rights(session.features),
+                &self.disk,
+                session.counters,
+            )?;
             if !self.held.hold(queue, (chain.head(), written)) {
                 if let Some(ring) = session.ring(queue) {
                     ring.publish(mem, &[(chain.head(), written)])?;
@@ -105,7 +121,11 @@ impl Kind for Blk {
     }
 
     fn features(&self) -> u64 {
-        let features = BLK_SEG_MAX | BLK_BLK_SIZE | BLK_FLUSH | BLK_DISCARD | BLK_WRITE_ZEROES;
+        let mut features = BLK_SEG_MAX | BLK_BLK_SIZE | BLK_FLUSH;
+        features |= match self.read_only {
+            true => BLK_RO,
+            false => BLK_DISCARD | BLK_WRITE_ZEROES,
+        };
         match self.queues {
             1 => features,
             _ => features | BLK_MQ,
@@ -147,6 +167,10 @@ impl Kind for Blk {
         // What was done before a failure stays done.
         session.signal_if_wanted(queue)?;
         result
+    }
+
+    fn holds(&self) -> bool {
+        self.held.due().is_some()
     }
 
     fn due(&self) -> Option<Instant> {

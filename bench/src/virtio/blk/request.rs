@@ -8,6 +8,7 @@
 //! the driver never takes what was there before for something from the disk.
 
 use std::io;
+use vfio_bench_protocol::Counters;
 
 use tracing::{debug, warn};
 
@@ -15,8 +16,7 @@ use super::disk::{Disk, SECTOR};
 use crate::iommu::DmaMemory;
 use crate::virtio::bytes::{u32_at, u64_at};
 use crate::virtio::chain::{Chain, RingError};
-use crate::virtio::features::{BLK_DISCARD, BLK_FLUSH, BLK_WRITE_ZEROES};
-use crate::virtio::kind::Counters;
+use crate::virtio::features::{BLK_DISCARD, BLK_FLUSH, BLK_RO, BLK_WRITE_ZEROES};
 
 /// Ranges of one request to discard or write zeroes at most.
 pub const MAX_RANGES: u32 = 16;
@@ -111,6 +111,8 @@ pub fn execute(
     let kind = u32_at(&header, 0);
     let done = match kind {
         IN => request.read(disk, counters),
+        // Virtio 1.4, 5.2.6.2: a device for reading only fails these with an error.
+        OUT if features & BLK_RO != 0 => Err(IMPOSSIBLE),
         OUT => request.write(disk, counters),
         FLUSH => request.flush(disk, counters),
         GET_ID => request.id(),

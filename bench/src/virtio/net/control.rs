@@ -8,7 +8,9 @@ use super::Net;
 use super::filter::{VLAN_LIMIT, is_group};
 use crate::virtio::bytes::{array, u32_at};
 use crate::virtio::chain::RingError;
-use crate::virtio::features::{NET_CTRL_MAC_ADDR, NET_CTRL_RX, NET_CTRL_VLAN, NET_MQ};
+use crate::virtio::features::{
+    NET_CTRL_MAC_ADDR, NET_CTRL_RX, NET_CTRL_VLAN, NET_GUEST_ANNOUNCE, NET_MQ,
+};
 use crate::virtio::kind::Session;
 
 pub const CLASS_RX: u8 = 0;
@@ -22,6 +24,9 @@ pub const VLAN_ADD: u8 = 0;
 const VLAN_DEL: u8 = 1;
 pub const CLASS_MQ: u8 = 4;
 pub const MQ_VQ_PAIRS_SET: u8 = 0;
+
+const CLASS_ANNOUNCE: u8 = 3;
+const ANNOUNCE_ACK: u8 = 0;
 
 const ACK_OK: u8 = 0;
 const ACK_ERR: u8 = 1;
@@ -58,7 +63,7 @@ impl Net {
             }
             // One byte more than any command has, so that too long ones show.
             let command = chain.read(mem, 2 + MAX_TABLES + 1)?;
-            let before = self.mac;
+            let before = (self.mac, self.announcing);
             let done = self.execute(session.features, command[0], command[1], &command[2..]);
             debug!(
                 class = command[0],
@@ -66,7 +71,7 @@ impl Net {
                 accepted = done.is_some(),
                 "control"
             );
-            session.config_changed |= self.mac != before;
+            session.config_changed |= (self.mac, self.announcing) != before;
             let ack = if done.is_some() { ACK_OK } else { ACK_ERR };
             let written = chain.write(mem, &[ack])?;
             ring.publish(mem, &[(chain.head(), written)])?;
@@ -83,11 +88,16 @@ impl Net {
             (CLASS_RX, _) | (CLASS_MAC, MAC_TABLE_SET) => NET_CTRL_RX,
             (CLASS_MAC, _) => NET_CTRL_MAC_ADDR,
             (CLASS_VLAN, _) => NET_CTRL_VLAN,
+            (CLASS_ANNOUNCE, _) => NET_GUEST_ANNOUNCE,
             (CLASS_MQ, _) => NET_MQ,
             _ => return None,
         };
         if features & needed == 0 {
             return None;
+        }
+        if (class, command) == (CLASS_ANNOUNCE, ANNOUNCE_ACK) && data.is_empty() {
+            self.announcing = false;
+            return Some(());
         }
         if (class, command) == (CLASS_VLAN, VLAN_DEL) {
             self.filter.vlans.remove(&vlan(data)?);
@@ -124,7 +134,7 @@ impl Net {
             }
             (CLASS_MQ, MQ_VQ_PAIRS_SET) => {
                 let pairs = u16::from_le_bytes(data.try_into().ok()?);
-                if !(1..=self.max_pairs).contains(&pairs) {
+                if !(1..=self.offer.max_pairs).contains(&pairs) {
                     return None;
                 }
                 self.pairs = pairs;

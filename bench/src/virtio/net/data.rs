@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Transmit and receive queues.
 
+use std::collections::VecDeque;
+
+use super::ahead::Ahead;
+use super::checksum;
 use super::steering::Steering;
 use crate::iommu::DmaMemory;
+use crate::virtio::bytes::u16_at;
 use crate::virtio::chain::{Chain, RingError};
-use crate::virtio::features::{NET_MRG_RXBUF, VERSION_1};
+use crate::virtio::features::{NET_CSUM, NET_MRG_RXBUF, VERSION_1};
 use crate::virtio::kind::Session;
 use crate::virtio::queue::Ring;
 
@@ -22,7 +27,7 @@ fn header_len(features: u64) -> usize {
     }
 }
 
-/// Header flag: the driver wants the checksum completed, which is not offered. Bits
+/// Header flag: the driver wants the checksum completed. Bits
 /// that a device does not know it must ignore (virtio 1.4, 5.1.9.2.1).
 const NEEDS_CSUM: u8 = 1;
 
@@ -36,7 +41,8 @@ const BUDGET: usize = 256;
 /// Takes frames from a transmit queue; true if some are left.
 pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
     let mem = session.mem;
-    let header = header_len(session.features);
+    let features = session.features;
+    let header = header_len(features);
     let Some(ring) = session
         .rings
         .get_mut(usize::from(queue))
@@ -52,7 +58,7 @@ pub fn transmit(queue: u16, session: &mut Session) -> Result<bool, RingError> {
         }
         match ring
             .pop(mem)
-            .and_then(|chain| chain.map(|c| frame(mem, c, header)).transpose())
+            .and_then(|chain| chain.map(|c| frame(mem, c, header, features)).transpose())
         {
             Ok(Some((head, frame))) => {
                 taken += 1;
@@ -87,6 +93,7 @@ fn frame(
     mem: &DmaMemory,
     chain: Chain,
     header: usize,
+    features: u64,
 ) -> Result<(u16, Option<Vec<u8>>), RingError> {
     if chain.writable() != 0 {
         return Err(RingError::Malformed(
@@ -101,10 +108,15 @@ fn frame(
         return Ok((chain.head(), None));
     }
     let mut data = chain.read(mem, header + MAX_FRAME)?;
+    let [start, offset] = [6, 8].map(|at| u16_at(&data, at));
+    let unsummed = data[0] & NEEDS_CSUM != 0;
     // Then the type of segmentation.
-    let plain = data[0] & NEEDS_CSUM == 0 && data[1] == 0;
+    let mut good = data[1] == 0;
     data.drain(..header);
-    Ok((chain.head(), plain.then_some(data)))
+    if unsummed {
+        good &= features & NET_CSUM != 0 && checksum::complete(&mut data, start, offset);
+    }
+    Ok((chain.head(), good.then_some(data)))
 }
 
 /// Puts frames into receive buffers. A frame for which there is no room is
@@ -112,6 +124,7 @@ fn frame(
 pub fn receive(
     pairs: u16,
     steering: &Steering,
+    ahead: &mut Ahead,
     frames: &[&[u8]],
     session: &mut Session,
 ) -> Result<(), RingError> {
@@ -124,7 +137,7 @@ pub fn receive(
             session.counters.rx_dropped += 1;
             continue;
         };
-        match deliver(ring, session.mem, frame, features) {
+        match deliver(ring, ahead.of(pair), session.mem, frame, features) {
             Ok(true) => {
                 touched[pair] = true;
                 session.counters.rx_frames += 1;
@@ -150,6 +163,7 @@ pub fn receive(
 /// Puts one frame into a ring; false if it does not fit.
 fn deliver(
     ring: &mut Ring,
+    ahead: &mut VecDeque<Chain>,
     mem: &DmaMemory,
     frame: &[u8],
     features: u64,
@@ -158,9 +172,19 @@ fn deliver(
     let header = header_len(features);
     let needed = (header + frame.len()) as u64;
     let mut chains = Vec::new();
+    let mut new = 0;
     let mut room = 0;
     while room < needed && (merge || chains.is_empty()) {
-        let Some(chain) = ring.pop(mem)? else { break };
+        let chain = match ahead.pop_front() {
+            Some(chain) => chain,
+            None => match ring.pop(mem)? {
+                Some(chain) => {
+                    new += 1;
+                    chain
+                }
+                None => break,
+            },
+        };
         if chain.readable() != 0 {
             return Err(RingError::Malformed(
                 "readable descriptor in a receive queue",
@@ -175,7 +199,12 @@ fn deliver(
         chains.push(chain);
     }
     if room < needed {
-        ring.unpop(chains.len());
+        ring.unpop(new);
+        chains.truncate(chains.len() - new);
+        chains
+            .into_iter()
+            .rev()
+            .for_each(|chain| ahead.push_front(chain));
         return Ok(false);
     }
     let mut packet = vec![0; HEADER];

@@ -2,11 +2,11 @@
 //! IOMMU dirty tracking through iommufd.
 
 use std::mem::size_of;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use iommufd_bindings::iommufd as iommu;
+use iommufd_dirty::HwptDirtyTracking;
 use nix::errno::Errno;
 
 use super::call;
@@ -65,6 +65,11 @@ pub struct DirtyTracking {
     id: u32,
 }
 
+/// What the kernel said; what it was not asked is EINVAL.
+fn errno(error: iommufd_dirty::Error) -> Errno {
+    error.errno().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
 impl DirtyTracking {
     /// Allocates one for `device` over its address space. EOPNOTSUPP means that the IOMMU cannot.
     pub fn allocate(device: &Device) -> Result<Self> {
@@ -77,12 +82,10 @@ impl DirtyTracking {
             pt_id: ioas,
             ..Default::default()
         };
-        call::structure(
-            iommufd,
-            call::iommufd_request(iommu::IOMMUFD_CMD_HWPT_ALLOC),
-            &mut alloc,
-        )
-        .context("IOMMU_HWPT_ALLOC with dirty tracking")?;
+        iommufd
+            .alloc_hwpt(&mut alloc)
+            .map_err(errno)
+            .context("IOMMU_HWPT_ALLOC with dirty tracking")?;
         let id = alloc.out_hwpt_id;
         Ok(Self { space, id })
     }
@@ -96,18 +99,13 @@ impl DirtyTracking {
     pub fn enable(&self, enable: bool) -> Result<(), Errno> {
         let (iommufd, _) = self.space.iommufd().ok_or(Errno::ENOTTY)?;
         let flag = iommu::iommufd_hwpt_set_dirty_tracking_flags_IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
-        let mut set = iommu::iommu_hwpt_set_dirty_tracking {
+        let set = iommu::iommu_hwpt_set_dirty_tracking {
             size: size_of::<iommu::iommu_hwpt_set_dirty_tracking>() as u32,
             flags: if enable { flag } else { 0 },
             hwpt_id: self.id,
             ..Default::default()
         };
-        call::structure(
-            iommufd.as_fd(),
-            call::iommufd_request(iommu::IOMMUFD_CMD_HWPT_SET_DIRTY_TRACKING),
-            &mut set,
-        )
-        .map(drop)
+        iommufd.set_hwpt_dirty_tracking(&set).map_err(errno)
     }
 
     /// Reads and clears the dirty bits of a range.
@@ -120,16 +118,12 @@ impl DirtyTracking {
             iova,
             length,
             page_size,
-            // The kernel sets one bit a page: the bitmap has that many. No
-            // reference to it is used until the call returns.
             data: bitmap.address(),
             ..Default::default()
         };
-        call::structure(
-            iommufd,
-            call::iommufd_request(iommu::IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP),
-            &mut get,
-        )?;
+        // SAFETY: the kernel sets one bit a page: the bitmap has that many. No reference
+        // to it is used until the call returns.
+        unsafe { iommufd.get_hwpt_dirty_bitmap(&mut get) }.map_err(errno)?;
         Ok(bitmap)
     }
 }

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use crate::pci::Function;
 use crate::vfio::Device;
 
 /// Offsets inside the common configuration window.
@@ -61,6 +62,13 @@ impl Layout {
     pub fn of(device: &Device) -> Result<Self> {
         let mut config = [0; 256];
         device.config(0, &mut config)?;
+        Self::parse(&config)
+    }
+
+    /// Reads those of a function that nobody need have open.
+    pub fn of_function(function: &Function) -> Result<Self> {
+        let mut config = [0; 256];
+        function.read_config(0, &mut config)?;
         Self::parse(&config)
     }
 

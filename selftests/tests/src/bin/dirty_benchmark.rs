@@ -21,9 +21,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use vvp_harness::control::Control;
 use vvp_harness::net::PageWriter;
-use vvp_harness::pci::{Address, Function};
+use vvp_harness::pci::Address;
 use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
-use vvp_harness::{kmod, sriov};
+use vvp_harness::{bench, kmod, sriov};
 
 use report::{Point, Series, Subject as Measured};
 
@@ -78,9 +78,9 @@ struct Subject {
 
 impl Subject {
     fn new(pf: &Address, length: u64) -> Result<Self> {
+        let pf = bench::physical_function(pf)?;
         kmod::load_vfio_stack(true)?;
         kmod::load(kmod::OURS, "")?;
-        let pf = Function::open(pf)?;
         pf.wait_netdev()?;
         let vf = sriov::bring_up_bench(&pf, 1)?
             .into_iter()

@@ -252,7 +252,7 @@ impl Logged {
 
     /// Has the IOMMU set dirty bits, or not.
     pub fn dirty_bits(&self, enabled: bool) -> Result<()> {
-        self.control.borrow_mut().dirty_bits(enabled)
+        Ok(self.control.borrow_mut().dirty_bits(enabled)?)
     }
 
     /// Has the model forget what it wrote.

@@ -26,8 +26,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("harvested_while_running", ring::parallel),
         ("sizes", ring::sizes),
     ];
+    // KVM's part, without which there is nothing to merge.
     for (name, test) in tests {
-        suite.add_slow("kvm_ring", "vcpu", name, LIMIT, test);
+        suite.add_foreign("kvm_ring", "vcpu", name, LIMIT, test);
     }
     let config = Arc::clone(config);
     suite.add_slow(

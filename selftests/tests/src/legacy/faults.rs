@@ -131,7 +131,7 @@ pub fn short_answers(config: &Config) -> Result<()> {
         let whole: [u8; 4] = io.get(at)?;
         expect!(whole != [0; 4], "the register is zero anyway");
         for length in 0..4 {
-            control.inject(opcode, 1, 1, Action::ResultSize(length as u64))?;
+            control.inject(opcode, 1, 1, Action::ResultSize(length as u32))?;
             let found: [u8; 4] = io.get(at)?;
             let mut expected = [0; 4];
             expected[..length].copy_from_slice(&whole[..length]);

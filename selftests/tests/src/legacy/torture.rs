@@ -41,6 +41,7 @@ pub fn accesses_and_resets(config: &Config) -> Result<()> {
     for other in others {
         other.map_err(|_| anyhow!("a thread panicked"))??;
     }
+    expect!(saved > 0, "none of {ROUNDS} saves succeeded");
     rig::recover(&device)?;
     Talk::start(config, &device, false, false)?.exchange(5)
 }

@@ -6,11 +6,11 @@ use std::fs;
 
 use anyhow::Result;
 use vvp_harness::ktap::Suite;
-use vvp_harness::pci::Function;
 use vvp_harness::{expect_eq, kmod, skip};
 
 use super::LIMIT;
 use super::program::{directory, run, text};
+use crate::edu;
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite) {
@@ -23,7 +23,7 @@ pub fn add(suite: &mut Suite) {
 }
 
 fn transfers(access: &str) -> Result<()> {
-    let found = Function::with_ids(0x1234, 0x11e8)?;
+    let found = edu::devices()?;
     let [source, target] = &found[..] else {
         skip!("this machine has {} edu devices", found.len());
     };

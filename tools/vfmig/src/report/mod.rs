@@ -5,6 +5,8 @@ mod bars;
 mod gantt;
 mod page;
 
+pub use page::page;
+
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -22,7 +24,7 @@ pub fn run(arguments: &cli::Report, json: bool) -> Result<Exit> {
     let text = fs::read_to_string(&arguments.timeline)
         .with_context(|| format!("{shown}: give a file of vfmig migrate --record"))?;
     let timeline = Timeline::parse(&text).with_context(|| shown.to_string())?;
-    file::write(&arguments.output, &page::page(&timeline)?)?;
+    file::write(&arguments.output, &page(&timeline)?)?;
     if json {
         let output = arguments.output.display().to_string();
         output::json(&json!({ "output": output }))?;

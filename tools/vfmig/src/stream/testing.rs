@@ -6,22 +6,10 @@ use logic::identity::Identity;
 use logic::record::{Header, TAG_END, TAG_IDENTITY};
 use logic::seal::Seal;
 
-/// A device part.
-pub fn part(kind: u16, selector: u64, value: &[u8]) -> Vec<u8> {
-    let mut bytes = kind.to_le_bytes().to_vec();
-    bytes.extend([0, 0]);
-    bytes.extend(selector.to_le_bytes());
-    bytes.extend((value.len() as u32).to_le_bytes());
-    bytes.extend(value);
-    bytes
-}
+#[path = "../../tests/common/wire.rs"]
+mod wire;
 
-/// A record of device data.
-pub fn data(parts: &[Vec<u8>]) -> Vec<u8> {
-    let content = parts.concat();
-    let header = Header::device_data(content.len() as u64);
-    [&header.encode()[..], &content].concat()
-}
+pub use wire::{data, part};
 
 /// The identity of a network function whose next record has so many parts.
 pub fn identity(parts: u32, features: &[u8]) -> Vec<u8> {

@@ -70,7 +70,7 @@ impl Engine<'_> {
             })?;
         }
 
-        let start = self.begin_phase("stop-copy");
+        let start = self.begin_phase("stop-copy", Side::Both);
         self.timeline.stop_copy_bytes = self.copy(&mut from, &mut to, &mut copy)?;
         self.end_phase("stop-copy", Side::Both, start);
         drop((from, to));
@@ -78,7 +78,7 @@ impl Engine<'_> {
         self.go(Side::Target, State::Stop)
             .context("the target does not accept the stream")?;
         if let Some(copy) = copy {
-            let start = self.begin_phase("verifying");
+            let start = self.begin_phase("verifying", Side::Target);
             let same = copy.matches(target, &mut self.pump).context("verifying")?;
             self.end_phase("verifying", Side::Target, start);
             self.timeline.verified = Some(same);
@@ -158,7 +158,7 @@ impl Engine<'_> {
         change: impl FnOnce(State) -> Result<T>,
     ) -> Result<T> {
         let name = state.to_string();
-        let start = self.begin_phase(&name);
+        let start = self.begin_phase(&name, side);
         let changed = change(state);
         self.end_phase(&name, side, start);
         let whose = if side == Side::Target {
@@ -169,8 +169,8 @@ impl Engine<'_> {
         changed.with_context(|| whose)
     }
 
-    fn begin_phase(&self, name: &str) -> u64 {
-        self.pump.progress.phase(name);
+    fn begin_phase(&self, name: &str, side: Side) -> u64 {
+        self.pump.progress.phase(&side.phase(name));
         self.clock.now()
     }
 

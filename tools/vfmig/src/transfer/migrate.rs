@@ -172,7 +172,7 @@ fn text(timeline: &Timeline) -> String {
         Some(true) => writeln!(text, "verified: the target has the state that was sent"),
         Some(false) => writeln!(
             text,
-            "DIFFERENT: the target has not the state that was sent"
+            "DIFFERENT: the target does not have the state that was sent"
         ),
     };
     text

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-const TEMPLATE: &str = "{spinner} {msg:28} {bytes:>12} {elapsed:>6}";
+/// Fits into forty columns: the longest phases are "source PRE_COPY_P2P" and a round's.
+const TEMPLATE: &str = "{spinner} {msg:20} {bytes:>11} {elapsed:>4}";
 
 /// The line that is redrawn; it vanishes in the end.
 pub struct Progress(ProgressBar);
