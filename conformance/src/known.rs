@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::report::Kind;
+use crate::report::{Kind, Report};
 
 /// What cases are known to come to.
 #[derive(Debug, Default)]
@@ -72,6 +72,31 @@ impl Known {
             .map(String::as_str)
             .filter(|name| !cases.contains(name))
     }
+}
+
+/// The list that makes a run like that of `report` a good one.
+pub fn list(report: &Report) -> String {
+    let not_passed = || {
+        report
+            .cases
+            .iter()
+            .filter(|entry| entry.result != Kind::Pass)
+    };
+    let width = not_passed()
+        .map(|entry| entry.name.len())
+        .max()
+        .unwrap_or(0);
+    not_passed()
+        .map(|entry| {
+            let kind = match entry.result {
+                Kind::Skip => "skip",
+                Kind::Advice => "advice",
+                Kind::Error | Kind::Pass => "error",
+            };
+            let said = entry.said.first().map_or("", String::as_str);
+            format!("{:width$} {kind:6} # {said}\n", entry.name)
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ const SKIP: u8 = 4;
 #[command(name = "vfio-mig-conformance", version)]
 struct Options {
     /// The device: /dev/vfio/devices/vfioN, a PCI address, or an mdev's UUID.
-    #[arg(long, value_name = "DEVICE", required_unless_present_any = ["list", "rules", "man", "table"])]
+    #[arg(long, value_name = "DEVICE", required_unless_present_any = ["list", "rules", "man", "table", "known_from"])]
     device: Option<String>,
     /// A second device of the same kind, into which streams are loaded. Without one they are
     /// loaded into the first.
@@ -90,6 +90,9 @@ struct Options {
     /// Print tables of these reports as reStructuredText, and do nothing else.
     #[arg(long, value_name = "REPORT", num_args = 1..)]
     table: Vec<PathBuf>,
+    /// Print what is not passed in this report as a list for --known, and do nothing else.
+    #[arg(long, value_name = "REPORT")]
+    known_from: Option<PathBuf>,
     /// Print the manual page, and do nothing.
     #[arg(long)]
     man: bool,
@@ -127,6 +130,10 @@ fn act(options: &Options) -> Result<u8> {
             .map(|path| Report::read(path))
             .collect::<Result<_>>()?;
         print!("{}", table::rst(&reports));
+        return Ok(PASS);
+    }
+    if let Some(path) = &options.known_from {
+        print!("{}", known::list(&Report::read(path)?));
         return Ok(PASS);
     }
     let cases = selected(&options.filter);

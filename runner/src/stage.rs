@@ -36,7 +36,7 @@ pub enum Stage {
     Blk,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
-    /// The conformance suite, on four drivers.
+    /// The conformance suite, on this driver.
     ConformanceSuite,
     /// The module on a distribution's kernel, as it is.
     Stock,

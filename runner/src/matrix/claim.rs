@@ -139,7 +139,7 @@ pub const CLAIMS: &[Claim] = &[
     claim(
         Stage::ConformanceSuite,
         AMD,
-        BOTH,
+        IOMMUFD,
         NONE,
         "the conformance suite of VFIO migration",
     ),
