@@ -27,7 +27,9 @@ const DIRECTORIES: [&str; 13] = [
 ];
 
 /// Paths that look like this project's, and are the kernel's or made by 'make bench'.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 9] = [
+    "include/uapi/linux",
+    "samples/vfio-mdev",
     "tools/testing",
     "rust/kernel",
     "rust/bindings",
