@@ -118,7 +118,7 @@ impl Results {
         let rule = "=".repeat(title.len());
         let seconds: u64 = self.stages.iter().map(|stage| stage.seconds).sum();
         let mut page = format!(
-            ".. SPDX-License-Identifier: GPL-2.0\n.. Made by 'make check-all'.\n\n{rule}\n{title}\n{rule}\n\n\
+            ":orphan:\n\n.. SPDX-License-Identifier: GPL-2.0\n.. Made by 'make check-all'.\n\n{rule}\n{title}\n{rule}\n\n\
              :Date: {} UTC\n:Revision: {}\n:Kernel: {}, and Debian's {}\n:QEMU: {}\n\
              :Module: SHA-256 ``{}``\n:Duration: {} minutes\n\n\
              *Reported* is what was seen and is not judged, such as what the in-tree driver does.\n\n\
