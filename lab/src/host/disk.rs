@@ -26,9 +26,9 @@ const RUNNING: u64 = 20;
 /// Rounds that the guest must do on the target.
 pub const CONTINUED: u64 = 20;
 /// How long the disk lets the guest wait for each request while it is migrated:
-/// longer than it takes from stopping processors to stopping the device, so that
-/// some are in flight then.
-const SLOW_MS: u64 = 20;
+/// much longer than the guest takes from one request to the next, so that
+/// one is in flight when it is stopped.
+const SLOW_MS: u64 = 500;
 /// How long comparing all files may take, or unmounting.
 const CHECKED: Duration = Duration::from_secs(60);
 /// Where the host mounts the file system.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Trace events in what QEMU prints: a line each, `pid@seconds.microseconds:name ...`.
+//! Trace events in what QEMU prints: a line each, that begins with the event's name, behind
+//! `pid@seconds.microseconds:` if QEMU was told to print that, too.
 
 use anyhow::{Result, ensure};
 
@@ -11,7 +12,7 @@ pub fn has_event(log: &str, event: &str) -> bool {
 /// What was traced of `event`, time by time.
 pub fn events<'a>(log: &'a str, event: &'a str) -> impl Iterator<Item = &'a str> {
     log.lines().filter_map(move |line| {
-        let rest = body(line)?.strip_prefix(event)?;
+        let rest = body(line).unwrap_or(line).strip_prefix(event)?;
         (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim())
     })
 }
@@ -28,7 +29,7 @@ pub fn ensure_known(log: &str, events: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What follows the process and the time.
+/// What follows the process and the time, if they are there.
 fn body(line: &str) -> Option<&str> {
     let (stamp, body) = line.split_once(':')?;
     let (process, time) = stamp.split_once('@')?;
@@ -48,11 +49,13 @@ mod tests {
     fn only_what_was_traced_counts() {
         assert!(has_event("12@3.4:one two=3\r\n", "one"));
         assert!(has_event("12@3.4:one\n", "one"));
+        assert!(has_event("one  two=3 (0)\n", "one"));
         for log in [
             "warning: trace event 'one' does not exist",
             "12@3.4:one_more two=3",
             "12@3.4:another one",
-            "one two=3",
+            "of one two=3",
+            "one: two=3",
             "@3.4:one",
             "x@3.4:one",
         ] {
