@@ -66,6 +66,10 @@ pub enum Stage {
     VirtualIommu,
     /// The same with an IOMMU of the host that loses dirty bits.
     VirtualIommuControl,
+    /// All that can be tested of a transitional function.
+    TransitionalAll,
+    /// All that can be tested of a block function.
+    BlkAll,
     /// A guest that moves to another function, back, and there again.
     ThereAndBack,
     /// A migration that is cancelled during pre-copy, and a second try.
@@ -148,7 +152,9 @@ impl Stage {
     fn is_long(self) -> bool {
         matches!(
             self,
-            Stage::ThereAndBack
+            Stage::TransitionalAll
+                | Stage::BlkAll
+                | Stage::ThereAndBack
                 | Stage::L2File
                 | Stage::Reset
                 | Stage::NextGuest

@@ -111,6 +111,19 @@ const MIGRATION_TESTS: [&str; 10] = [
 /// which it can crash.
 const CONFORMANCE_SUITE: [&str; 2] = ["/src/runner/l1/conformance", "rs.cdev"];
 
+/// What is peculiar to transitional functions, and some of what is not.
+const TRANSITIONAL_TESTS: [&str; 4] = ["legacy", "module.", "passthrough.rs", "sealed.rs"];
+
+/// The same for block functions.
+const BLK_TESTS: [&str; 6] = [
+    "blk.",
+    "module.",
+    "passthrough.rs",
+    "recovery.rs",
+    "stream.rs",
+    "sealed.rs",
+];
+
 /// What a distribution's kernel may make a difference to, and can be had without iommufd.
 const STOCK_TESTS: [&str; 14] = [
     "module.",
@@ -232,16 +245,38 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         ),
         Stage::Transitional => in_l1(
             setup,
+            &[
+                &["vvp-selftests", "--bench", "--transitional"],
+                &TRANSITIONAL_TESTS[..],
+            ]
+            .concat(),
+            &["--transitional"],
+            minutes(10),
+            progress,
+        ),
+        Stage::TransitionalAll => in_l1(
+            setup,
             &["vvp-selftests", "--bench", "--transitional"],
             &["--transitional"],
-            minutes(20),
+            minutes(25),
             progress,
         ),
         Stage::Blk => in_l1(
             setup,
+            &[
+                &["vvp-selftests", "--bench", "--device", "blk"],
+                &BLK_TESTS[..],
+            ]
+            .concat(),
+            &["--device", "blk", "--blk-queues", "4"],
+            minutes(10),
+            progress,
+        ),
+        Stage::BlkAll => in_l1(
+            setup,
             &["vvp-selftests", "--bench", "--device", "blk"],
             &["--device", "blk", "--blk-queues", "4"],
-            minutes(20),
+            minutes(25),
             progress,
         ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),

@@ -101,6 +101,20 @@ pub const CLAIMS: &[Claim] = &[
         "transitional virtio-net, with legacy and modern drivers",
     ),
     claim(
+        Stage::BlkAll,
+        AMD,
+        BOTH,
+        NONE,
+        "virtio-blk: everything but what needs a network",
+    ),
+    claim(
+        Stage::TransitionalAll,
+        AMD,
+        BOTH,
+        NONE,
+        "transitional virtio-net: everything",
+    ),
+    claim(
         Stage::Modest,
         AMD,
         BOTH,

@@ -91,6 +91,16 @@ pub enum DeviceType {
     Blk,
 }
 
+impl DeviceType {
+    /// Its number in the specification (section 5).
+    pub fn virtio_type(self) -> u8 {
+        match self {
+            Self::Net => 1,
+            Self::Blk => 2,
+        }
+    }
+}
+
 /// The drivers that tests bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {

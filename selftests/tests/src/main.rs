@@ -139,7 +139,10 @@ fn add_migratable(suite: &mut Suite, config: &Arc<Config>) {
         if net {
             blackout::add(suite, config);
         }
-        weaknesses::add(suite, config);
+        // They are of the drivers, whatever the function is.
+        if net && !config.transitional {
+            weaknesses::add(suite, config);
+        }
     }
     // Last: an object whose destruction was refused stays until the PF is reset.
     faults::add(suite, config);
