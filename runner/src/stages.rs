@@ -111,8 +111,8 @@ const MIGRATION_TESTS: [&str; 10] = [
 /// which it can crash.
 const CONFORMANCE_SUITE: [&str; 2] = ["/src/runner/l1/conformance", "rs.cdev"];
 
-/// What is peculiar to transitional functions, and some of what is not.
-const TRANSITIONAL_TESTS: [&str; 4] = ["legacy", "module.", "passthrough.rs", "sealed.rs"];
+/// What is peculiar to transitional functions, and that a modern driver can use them.
+const TRANSITIONAL_TESTS: [&str; 2] = ["legacy", "round_trip"];
 
 /// The same for block functions.
 const BLK_TESTS: [&str; 6] = [

@@ -107,7 +107,10 @@ fn select(config: &Arc<Config>) -> Suite {
 fn add_migratable(suite: &mut Suite, config: &Arc<Config>) {
     let net = config.device == DeviceType::Net;
     module::add(suite, config);
-    passthrough::add(suite, config);
+    // Its BAR 0 is for ports, and other than what these compare it with and map.
+    if !config.transitional {
+        passthrough::add(suite, config);
+    }
     if config.access == Access::Group && net {
         without_iommufd::add(suite, config);
     }
