@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -68,8 +69,8 @@ impl Results {
     /// Makes a directory in `parent`, and removes the oldest ones there.
     pub fn create(parent: &Path, subject: Subject) -> Result<Self> {
         let date = date()?;
-        let dir = parent.join(date.replace([':', ' '], "-"));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {dir:?}"))?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {parent:?}"))?;
+        let dir = own_directory(&parent.join(date.replace([':', ' '], "-")))?;
         prune(parent);
         Ok(Self {
             dir,
@@ -197,6 +198,25 @@ fn date() -> Result<String> {
     Ok(String::from_utf8_lossy(&date.stdout).trim().into())
 }
 
+/// Makes a directory of this name, or, if another run has begun in the same second, of one
+/// that comes next.
+fn own_directory(wanted: &Path) -> Result<PathBuf> {
+    let mut dir = wanted.to_path_buf();
+    let mut number = 1;
+    loop {
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                number += 1;
+                dir = PathBuf::from(format!("{}-{number}", wanted.display()));
+            }
+            made => {
+                made.with_context(|| format!("cannot create {dir:?}"))?;
+                return Ok(dir);
+            }
+        }
+    }
+}
+
 /// Removes all but the newest records; their names are dates.
 fn prune(parent: &Path) {
     let found: BTreeSet<PathBuf> = fs::read_dir(parent)
@@ -233,6 +253,17 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in {text}");
         }
+    }
+
+    #[test]
+    fn runs_of_one_second_have_records_of_their_own() {
+        let parent = std::env::temp_dir().join(format!("records-{}", std::process::id()));
+        fs::create_dir_all(&parent).unwrap();
+        let wanted = parent.join("2026-01-01");
+        let names = [(); 3].map(|()| own_directory(&wanted).unwrap());
+        assert_eq!(names[0], wanted);
+        assert_eq!(names[2], parent.join("2026-01-01-3"));
+        fs::remove_dir_all(&parent).unwrap();
     }
 
     #[test]
