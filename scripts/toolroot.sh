@@ -56,7 +56,9 @@ need_mmdebstrap() {
 		done
 		rm -rf "$place"/*.deb "$place/lists" "$place/cache"
 	fi
-	mmdebstrap=(perl "$place/root/usr/bin/mmdebstrap" --keyring="$place/root/usr/share/keyrings")
+	# It starts its companion, mmtarfilter, by name.
+	mmdebstrap=(env "PATH=$place/root/usr/bin:$PATH" perl "$place/root/usr/bin/mmdebstrap"
+		--keyring="$place/root/usr/share/keyrings")
 }
 
 # host_network ROOT: inside, the network is reached as the host reaches it: its
