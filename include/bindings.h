@@ -10,6 +10,7 @@
 #include <linux/virtio_pci_admin.h>
 #include <uapi/linux/vfio.h>
 #include <uapi/linux/virtio_pci.h>
+#include "admin_queue.h"
 #include "bitmap.h"
 #include "domain.h"
 #include "helpers.h"

@@ -5,8 +5,7 @@
 
 use super::{
     admin_command,
-    load_error::LoadError,
-    pieces, //
+    load_error::LoadError, //
 };
 use core::fmt;
 
@@ -25,6 +24,8 @@ pub enum Cause {
     ContextSize {
         /// The answer in bytes.
         size: u32,
+        /// The most bytes that can be read.
+        limit: usize,
     },
     /// The device says that it wrote nothing, or more than there was room for.
     Written {
@@ -52,11 +53,10 @@ impl fmt::Display for Cause {
             Self::Command { opcode } => {
                 write!(f, "admin command {} failed", admin_command::name(*opcode))
             }
-            Self::ContextSize { size: 0 } => f.write_str("device says that it has no context"),
-            Self::ContextSize { size } => write!(
+            Self::ContextSize { size: 0, .. } => f.write_str("device says that it has no context"),
+            Self::ContextSize { size, limit } => write!(
                 f,
-                "context of up to {size} bytes: an admin command takes {}",
-                pieces::MAX_LEN
+                "context of up to {size} bytes: an admin command takes {limit}"
             ),
             Self::Written { written, room } => {
                 write!(f, "device says that it wrote {written} bytes of {room}")
@@ -164,8 +164,11 @@ mod tests {
         for cause in [
             Cause::Stream(LoadError::Oversize { size: 9, limit: 8 }),
             Cause::Stream(LoadError::NoData),
-            Cause::ContextSize { size: 0 },
-            Cause::ContextSize { size: u32::MAX },
+            Cause::ContextSize { size: 0, limit: 1 },
+            Cause::ContextSize {
+                size: u32::MAX,
+                limit: 1,
+            },
             Cause::Written {
                 written: 7,
                 room: 6,

@@ -16,7 +16,6 @@ use super::{
 };
 use crate::virtio::{
     ContextMemory,
-    GetParts,
     SharedSlot, //
 };
 use kernel::{
@@ -101,7 +100,7 @@ impl Estimate {
         let recent = Option::as_mut(&mut *last).filter(|answer| is_recent(answer));
         if let Some(answer) = recent {
             if core::mem::take(&mut answer.taken) {
-                answer.memory = GetParts::spare_memory(answer.max_size);
+                answer.memory = slot.member().spare_memory(answer.max_size);
             }
         } else {
             let max_size = slot.begin_use().get(|device| device.max_size())?;
@@ -112,7 +111,7 @@ impl Estimate {
             *last = Some(Answer {
                 asked: Instant::now(),
                 max_size,
-                memory: memory.or_else(|| GetParts::spare_memory(max_size)),
+                memory: memory.or_else(|| slot.member().spare_memory(max_size)),
                 taken: false,
             });
         }

@@ -22,7 +22,6 @@ use crate::{
             TargetDevice, //
         },
         load_error::LoadError,
-        pieces,
         stats::Phase, //
     },
     observe::Traffic,
@@ -68,13 +67,14 @@ impl Loader {
     pub(super) fn new(session: SlotUse) -> Result<Self> {
         // Fails here, if at all, and not when all has been sent.
         session.set(|_| Ok(()))?;
+        let capacity = session.member().capacity();
         Ok(Self {
             parser: load::Parser::new(TargetDevice {
-                limit: pieces::MAX_LEN as u64,
+                limit: capacity.bytes() as u64,
                 device_type: session.member().device_type(),
                 crc32c,
             }),
-            record: Buffer::new(),
+            record: Buffer::new(capacity),
             scratch: compat::zeroed(SCRATCH_LEN, GFP_KERNEL_ACCOUNT)?,
             traffic: Traffic::new(session.member().observer()),
             session,
@@ -128,7 +128,7 @@ impl Loader {
     pub(super) fn finish(&mut self) -> Result<(), TransitionError> {
         match self.parser.finish() {
             Ok(()) => {
-                let memory = core::mem::replace(&mut self.record, Buffer::new());
+                let memory = self.take_record();
                 self.session.leave(memory);
                 Ok(())
             }
@@ -140,11 +140,17 @@ impl Loader {
         }
     }
 
+    /// What has come of the record; there is none afterwards.
+    fn take_record(&mut self) -> Buffer {
+        let none = Buffer::new(self.session.member().capacity());
+        core::mem::replace(&mut self.record, none)
+    }
+
     fn load_record(&mut self) -> Result {
         let loaded = self.session.set(|device| device.set(&self.record));
         loaded.map_err(|error| {
             // The stream is refused for good.
-            self.record = Buffer::new();
+            self.take_record();
             // These are a device's that has verified its parts.
             let verified = error == EINVAL || error == EOPNOTSUPP;
             let missing = if verified {

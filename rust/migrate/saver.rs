@@ -39,7 +39,6 @@ use crate::{
     vfio,
     virtio::{
         ContextMemory,
-        GetParts,
         SlotUse, //
     }, //
 };
@@ -197,9 +196,10 @@ impl Saver {
             return;
         };
         let max_size = running.context.max_size();
-        let fits = |spare: &UniqueArc<ContextMemory>| GetParts::is_spare(spare, max_size);
+        let member = self.session.member();
+        let fits = |spare: &UniqueArc<ContextMemory>| member.is_spare(spare, max_size);
         if !running.spare.as_ref().is_some_and(fits) {
-            running.spare = GetParts::spare_memory(max_size);
+            running.spare = member.spare_memory(max_size);
         }
         // Between two spans there is a part, of a header at least.
         let spans = MAX_SPANS.min(max_size / (2 * HEADER_LEN) + 1);

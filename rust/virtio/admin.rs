@@ -7,7 +7,8 @@ use crate::{
     logic::{
         admin_command,
         admin_status,
-        cause::Cause, //
+        cause::Cause,
+        pieces::Capacity, //
     },
     observe::Observer, //
 };
@@ -65,6 +66,8 @@ pub(crate) fn device_type(pdev: &pci::Device) -> Option<u16> {
 pub(crate) struct Member {
     pdev: ARef<pci::Device>,
     physfn: usize,
+    /// How many device parts a command carries.
+    capacity: Capacity,
     /// `None` from the unbinding on. Also serialises the commands of one member, as the PF's
     /// driver wants it. A function with legacy registers has another member for those: its
     /// commands are of another kind, and share no state with these.
@@ -117,11 +120,13 @@ impl Member {
     /// ENOMEM.
     pub(crate) fn new(pdev: &pci::Device<Core<'_>>, observer: Arc<Observer>) -> Result<Arc<Self>> {
         let raw = as_raw(pdev);
+        let capacity = capacity(pdev);
         let member = Arc::pin_init(
             pin_init!(Self {
                 pdev: pdev.into(),
                 // SAFETY: The device is valid.
                 physfn: unsafe { abi::vvp_pci_physfn(raw) }.addr(),
+                capacity,
                 // INVARIANT: In the `Core` context of its probe the device is bound, and
                 // `Unbinding` takes this away before it no longer is.
                 bound <- new_mutex!(Some(Bound(raw)), "virtio_admin_command"),
@@ -200,9 +205,26 @@ impl Member {
         })
     }
 
+    /// What one command carries.
+    pub(crate) fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
     /// What tells its PF from others.
     pub(super) fn physfn(&self) -> usize {
         self.physfn
+    }
+}
+
+/// What one command of the PF's admin virtqueue carries. The queue keeps its size for as long
+/// as the PF has its driver.
+fn capacity(pdev: &pci::Device<Core<'_>>) -> Capacity {
+    // SAFETY: The device is valid. A virtual function that is being probed, or is bound, has a
+    // PF that is bound: the PF's driver disables SR-IOV before it goes, which waits for the
+    // device lock that the `Core` context has.
+    match unsafe { abi::vvp_admin_queue_size(as_raw(pdev)) } {
+        0 => Capacity::MOST,
+        descriptors => Capacity::of_queue(usize::try_from(descriptors).unwrap_or(usize::MAX)),
     }
 }
 

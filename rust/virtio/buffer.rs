@@ -9,7 +9,7 @@ use super::{
     },
     scatter_list::ScatterList, //
 };
-use crate::logic::pieces;
+use crate::logic::pieces::Capacity;
 use core::ops::{
     Deref,
     DerefMut,
@@ -29,22 +29,25 @@ use kernel::{
 pub(crate) struct Buffer {
     pieces: KVec<Piece>,
     len: usize,
+    /// What the command that is to have the bytes carries.
+    capacity: Capacity,
     /// Pieces of before, the first at the end: allocating and freeing them takes time.
     unused: KVec<Piece>,
 }
 
 impl Buffer {
-    /// An empty buffer, without memory.
-    pub(crate) const fn new() -> Self {
+    /// An empty buffer, without memory, of what a command with this capacity can carry.
+    pub(crate) const fn new(capacity: Capacity) -> Self {
         // INVARIANT: Nothing is at most nothing.
         Self {
             pieces: KVec::new(),
             len: 0,
+            capacity,
             unused: KVec::new(),
         }
     }
 
-    fn capacity(&self) -> usize {
+    fn allocated(&self) -> usize {
         self.pieces.iter().map(|piece| piece.len()).sum()
     }
 
@@ -67,8 +70,9 @@ impl Buffer {
     ///
     /// ENOMEM, or EFBIG if one command cannot have what was announced; the buffer is as before.
     pub(crate) fn lend(&mut self, announced: usize) -> Result<Lent> {
-        if self.len == self.capacity() {
-            let choice = pieces::next_growing(self.pieces.len(), self.len, announced);
+        if self.len == self.allocated() {
+            let count = self.pieces.len();
+            let choice = self.capacity.next_growing(count, self.len, announced);
             let choice = choice.ok_or(EFBIG)?;
             let piece = match self.unused.pop() {
                 Some(piece) if piece.len() >= choice.least => piece,
@@ -77,7 +81,7 @@ impl Buffer {
             self.pieces.push(piece, GFP_KERNEL_ACCOUNT)?;
         }
         let last = self.pieces.pop().ok_or(EINVAL)?;
-        let used = self.len - self.capacity();
+        let used = self.len - self.allocated();
         Ok(Lent {
             place: used..last.len().min(used.saturating_add(announced)),
             piece: last,
@@ -90,7 +94,7 @@ impl Buffer {
     ///
     /// EINVAL if it is no place of this buffer's, or has less bytes; ENOMEM.
     pub(crate) fn put(&mut self, lent: Lent, count: usize) -> Result {
-        if self.capacity() + lent.place.start != self.len || count > lent.len() {
+        if self.allocated() + lent.place.start != self.len || count > lent.len() {
             return Err(EINVAL);
         }
         self.pieces.push(lent.piece, GFP_KERNEL_ACCOUNT)?;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     abi,
-    logic::pieces, //
+    logic::pieces::Capacity, //
 };
 use core::{
     ops::Deref,
@@ -27,7 +27,7 @@ use kernel::{
 /// one range of virtual addresses. Initially zero.
 ///
 /// Pieces, not one allocation, since a context may have many megabytes; and few large ones
-/// rather than pages, see [`logic::pieces`](pieces).
+/// rather than pages, see [`logic::pieces`](crate::logic::pieces).
 ///
 /// # Invariants
 ///
@@ -46,16 +46,17 @@ unsafe impl Send for ContextMemory {}
 unsafe impl Sync for ContextMemory {}
 
 impl ContextMemory {
-    /// Memory of `len` bytes, not zero. If it is `optional`, nobody suffers for it.
+    /// Memory of `len` bytes, not zero, for a command with this capacity. If it is `optional`,
+    /// nobody suffers for it.
     ///
     /// # Errors
     ///
     /// ENOMEM, EFBIG if one command cannot have as much, or EINVAL if it is nothing.
-    pub(super) fn new(len: usize, optional: bool) -> Result<Self> {
+    pub(super) fn new(len: usize, capacity: Capacity, optional: bool) -> Result<Self> {
         let mut pieces = KVec::new();
         let mut left = len;
         while left > 0 {
-            let choice = pieces::next(pieces.len(), left).ok_or(EFBIG)?;
+            let choice = capacity.next(pieces.len(), left).ok_or(EFBIG)?;
             let piece = Piece::choose(choice, Contents::Zeroes, optional)?;
             left = left.saturating_sub(piece.len());
             pieces.push(piece, GFP_KERNEL_ACCOUNT)?;

@@ -11,8 +11,7 @@ use crate::{
     abi,
     logic::{
         admin_command,
-        cause::Cause,
-        pieces, //
+        cause::Cause, //
     },
     observe::Observer, //
 };
@@ -31,11 +30,6 @@ const DEV_PARTS: u16 = abi::VIRTIO_RESOURCE_OBJ_DEV_PARTS as u16;
 /// that does not fit is cut short, or refused, as the device pleases; one that leaves room
 /// was not.
 const SPARE_ROOM: usize = 4096;
-
-/// Bytes of memory with which parts are read that have `size` bytes at most.
-fn room_for(size: usize) -> usize {
-    size.saturating_add(SPARE_ROOM).min(pieces::MAX_LEN)
-}
 
 /// How often a device in operation is asked again whose context grew between the
 /// question how large it is and its reading.
@@ -166,32 +160,21 @@ impl GetParts<'_> {
                 &mut size,
             )
         })?;
+        let limit = self.0.member.capacity().bytes();
         let refuse = |error| {
-            let cause = Cause::ContextSize { size };
+            let cause = Cause::ContextSize { size, limit };
             Err(self.observer().refuse(cause, error))
         };
         match usize::try_from(size)? {
             0 => refuse(EINVAL),
-            len if len > pieces::MAX_LEN => refuse(EFBIG),
+            len if len > limit => refuse(EFBIG),
             len => Ok(len),
         }
     }
 
-    /// Memory for parts that have `size` bytes at most, to have it at hand for
-    /// [`read`](Self::read), which allocates some otherwise; `None` if it is not easy to have.
-    pub(crate) fn spare_memory(size: usize) -> Option<UniqueArc<ContextMemory>> {
-        let memory = ContextMemory::new(room_for(size), true).ok()?;
-        UniqueArc::new(memory, GFP_KERNEL_ACCOUNT).ok()
-    }
-
-    /// Whether `memory` is as much as [`spare_memory`](Self::spare_memory) for `size` bytes.
-    pub(crate) fn is_spare(memory: &ContextMemory, size: usize) -> bool {
-        memory.len() == room_for(size)
-    }
-
     /// All parts of the device, of which it has said that they have `known` bytes at
     /// most; `None` to ask it first. If that is no longer true it is asked again.
-    /// `spare` is [memory](Self::spare_memory) for them, if there is any.
+    /// `spare` is [memory](Member::spare_memory) for them, if there is any.
     ///
     /// # Errors
     ///
@@ -208,7 +191,7 @@ impl GetParts<'_> {
         };
         let mut attempt = 0;
         let error = loop {
-            let room = room_for(size);
+            let room = self.0.member.room_for(size);
             let error = match self.read_within(room, spare.take()) {
                 Ok((memory, written)) if usize::try_from(written) != Ok(room) || room == size => {
                     return self.found(memory, written, size);
@@ -239,7 +222,7 @@ impl GetParts<'_> {
     ) -> Result<(UniqueArc<ContextMemory>, u32)> {
         let mut memory = match spare.filter(|spare| spare.len() == room) {
             Some(spare) => spare,
-            None => UniqueArc::new(ContextMemory::new(room, false)?, GFP_KERNEL_ACCOUNT)?,
+            None => UniqueArc::new(ContextMemory::new(room, self.0.member.capacity(), false)?, GFP_KERNEL_ACCOUNT)?,
         };
         let written = memory.with_writable(|sg| {
             let mut written = 0;
@@ -280,6 +263,26 @@ impl GetParts<'_> {
             len,
             max_size,
         })
+    }
+}
+
+impl Member {
+    /// Bytes of memory with which parts are read that have `size` bytes at most.
+    fn room_for(&self, size: usize) -> usize {
+        let room = size.saturating_add(SPARE_ROOM);
+        room.min(self.capacity().bytes())
+    }
+
+    /// Memory for parts that have `size` bytes at most, to have it at hand for
+    /// [`GetParts::read`], which allocates some otherwise; `None` if it is not easy to have.
+    pub(crate) fn spare_memory(&self, size: usize) -> Option<UniqueArc<ContextMemory>> {
+        let memory = ContextMemory::new(self.room_for(size), self.capacity(), true).ok()?;
+        UniqueArc::new(memory, GFP_KERNEL_ACCOUNT).ok()
+    }
+
+    /// Whether `memory` is as much as [`spare_memory`](Self::spare_memory) for `size` bytes.
+    pub(crate) fn is_spare(&self, memory: &ContextMemory, size: usize) -> bool {
+        memory.len() == self.room_for(size)
     }
 }
 

@@ -436,16 +436,30 @@ impl Faults {
         self.works_again()
     }
 
+    /// Bytes of device parts that one command carries: pieces of at most 4 MiB, each with
+    /// a descriptor of the admin queue, three of which are the command's own. More than 64
+    /// are not used.
+    fn most_bytes(&mut self) -> Result<u32> {
+        let state = self.control.state()?;
+        let queue = state.function("pf")?.queues.last();
+        let size = u32::from(queue.context("the PF has no queues")?.size);
+        Ok((size.min(64).saturating_sub(3)) * (4 << 20))
+    }
+
     /// A size that is wrong must neither be believed nor paid for: one that no command
-    /// could read is refused before there is memory for it, and no size at all is as well.
-    /// Of one that is too small, the driver finds out.
+    /// could read, for which the PF's driver would wait forever, is refused before there is
+    /// memory for it, and no size at all is as well. Of one that is too small, the driver finds
+    /// out.
     fn metadata_lies(&mut self, opcode: u16) -> Result<()> {
         /// Bytes that a migration of a small context costs at most, here and in the kernel.
         const COST: u64 = 8 << 20;
         /// A size that might be. It is believed, which shows that the price of that is seen.
-        const POSSIBLE: u32 = 64 << 20;
-        const LIES: [(u32, Option<Errno>); 7] = [
+        const POSSIBLE: u32 = 16 << 20;
+        let most = self.most_bytes()?;
+        expect!(most >= POSSIBLE, "a command carries {most} bytes only");
+        let lies: [(u32, Option<Errno>); 8] = [
             (POSSIBLE, None),
+            (most + 1, Some(Errno::EFBIG)),
             (0, Some(Errno::EINVAL)),
             (1, None),
             (15, None),
@@ -455,7 +469,7 @@ impl Faults {
         ];
         let sites = self.call_sites(opcode)?;
         let group = Group::enter()?;
-        for (size, refusal) in LIES {
+        for (size, refusal) in lies {
             for site in 1..=sites {
                 let what = format!("size {size:#x} at command {site}");
                 self.begin_again()?;

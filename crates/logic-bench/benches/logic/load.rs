@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use logic::load::{Next, Parser, TargetDevice};
 use logic::load_error::LoadError;
-use logic::pieces;
+use logic::pieces::Capacity;
 
 use crate::context::context;
 use crate::seal::{DEVICE_TYPE, stream};
@@ -17,7 +17,7 @@ const CHUNKS: [usize; 2] = [64 << 10, 4 << 10];
 
 fn load(mut stream: &[u8], chunk: usize) -> Result<(), LoadError> {
     let mut parser = Parser::new(TargetDevice {
-        limit: pieces::MAX_LEN as u64,
+        limit: Capacity::MOST.bytes() as u64,
         device_type: DEVICE_TYPE,
         crc32c: logic::crc32c,
     });
