@@ -134,6 +134,41 @@ pub struct Test {
 }
 
 impl Test {
+    /// A test that is judged if it is selected.
+    pub fn new(
+        fixture: &'static str,
+        variant: impl Into<String>,
+        name: impl Into<String>,
+        limit: Duration,
+        body: impl Fn() -> Result<()> + 'static,
+    ) -> Self {
+        Self {
+            fixture,
+            variant: variant.into(),
+            name: name.into(),
+            limit,
+            always: false,
+            judged: true,
+            body: Box::new(body),
+        }
+    }
+
+    /// Run whatever tests are selected: it judges what they left.
+    pub fn always(self) -> Self {
+        Self {
+            always: true,
+            ..self
+        }
+    }
+
+    /// Of something that is not ours to judge, but that judged tests rest on.
+    pub fn foreign(self) -> Self {
+        Self {
+            judged: false,
+            ..self
+        }
+    }
+
     /// What KTAP calls it.
     pub fn title(&self) -> String {
         format!("{}.{}.{}", self.fixture, self.variant, self.name)
@@ -188,45 +223,12 @@ impl Suite {
         limit: Duration,
         body: impl Fn() -> Result<()> + 'static,
     ) {
-        self.tests.push(Test {
-            fixture,
-            variant: variant.into(),
-            name: name.into(),
-            limit,
-            always: false,
-            judged: true,
-            body: Box::new(body),
-        });
+        self.add_test(Test::new(fixture, variant, name, limit, body));
     }
 
-    /// Adds a test that is run whatever tests are selected: it judges what they left.
-    pub fn add_always(
-        &mut self,
-        fixture: &'static str,
-        variant: impl Into<String>,
-        name: impl Into<String>,
-        limit: Duration,
-        body: impl Fn() -> Result<()> + 'static,
-    ) {
-        self.add_slow(fixture, variant, name, limit, body);
-        if let Some(test) = self.tests.last_mut() {
-            test.always = true;
-        }
-    }
-
-    /// Adds a test of something that is not ours to judge, but that judged tests rest on.
-    pub fn add_foreign(
-        &mut self,
-        fixture: &'static str,
-        variant: impl Into<String>,
-        name: impl Into<String>,
-        limit: Duration,
-        body: impl Fn() -> Result<()> + 'static,
-    ) {
-        self.add_slow(fixture, variant, name, limit, body);
-        if let Some(test) = self.tests.last_mut() {
-            test.judged = false;
-        }
+    /// Adds a test.
+    pub fn add_test(&mut self, test: Test) {
+        self.tests.push(test);
     }
 
     /// From now on a skip is a failure, unless it is one of `expected`: everything that
@@ -429,7 +431,7 @@ mod tests {
     #[test]
     fn filters_select_by_part_of_the_title() {
         let mut suite = suite(&[("arcs", "a"), ("quiet", "a"), ("quiet", "b")]);
-        suite.add_always("kmemleak", "kernel", "x", LIMIT, || Ok(()));
+        suite.add_test(Test::new("kmemleak", "kernel", "x", LIMIT, || Ok(())).always());
         suite.retain(&["quiet.rs.a".to_owned()]).unwrap();
         assert_eq!(suite.titles(), ["quiet.rs.a", "kmemleak.kernel.x"]);
     }

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vvp_harness::ktap::Suite;
+use vvp_harness::ktap::{Suite, Test};
 use vvp_harness::{expect, note};
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
@@ -20,13 +20,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Adds the test, to be run after all others.
 pub fn add(suite: &mut Suite) {
     if Path::new(FILE).exists() {
-        suite.add_always(
-            "kmemleak",
-            "kernel",
-            "nothing_is_lost",
-            LIMIT,
-            nothing_is_lost,
-        );
+        let name = "nothing_is_lost";
+        suite.add_test(Test::new("kmemleak", "kernel", name, LIMIT, nothing_is_lost).always());
     }
 }
 

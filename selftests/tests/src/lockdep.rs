@@ -7,22 +7,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use vvp_harness::expect;
-use vvp_harness::ktap::{LIMIT, Suite};
+use vvp_harness::ktap::{LIMIT, Suite, Test};
 
 const STATS: &str = "/proc/lockdep_stats";
 
 /// Adds the test, to be run after all others.
 pub fn add(suite: &mut Suite) {
     if Path::new(STATS).exists() {
-        suite.add_always("lockdep", "kernel", "has_looked_to_the_end", LIMIT, || {
-            let text = fs::read_to_string(STATS).with_context(|| format!("reading {STATS}"))?;
-            expect!(
-                looks(&text)?,
-                "lockdep was switched off, by a report of before or during the tests"
-            );
-            Ok(())
-        });
+        let name = "has_looked_to_the_end";
+        suite.add_test(Test::new("lockdep", "kernel", name, LIMIT, has_looked).always());
     }
+}
+
+fn has_looked() -> Result<()> {
+    let text = fs::read_to_string(STATS).with_context(|| format!("reading {STATS}"))?;
+    expect!(
+        looks(&text)?,
+        "lockdep was switched off, by a report of before or during the tests"
+    );
+    Ok(())
 }
 
 /// What the file says of `debug_locks`.

@@ -2,7 +2,7 @@
 //! Fixture `kvm_ring`: pages written by a vCPU, told by KVM's dirty ring, and by a
 //! device, told by DMA logging: what a migration has to merge.
 
-mod guest;
+pub mod guest;
 mod merged;
 mod ring;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use vvp_harness::ktap::Suite;
+use vvp_harness::ktap::{Suite, Test};
 
 use crate::config::Config;
 
@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    type Test = fn() -> Result<()>;
-    let tests: [(&str, Test); 5] = [
+    type Body = fn() -> Result<()>;
+    let tests: [(&str, Body); 5] = [
         ("exactly_what_was_written", ring::exact),
         ("reset_rearms", ring::rearmed),
         ("soft_full_and_back_pressure", ring::full),
@@ -27,8 +27,8 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         ("sizes", ring::sizes),
     ];
     // KVM's part, without which there is nothing to merge.
-    for (name, test) in tests {
-        suite.add_foreign("kvm_ring", "vcpu", name, LIMIT, test);
+    for (name, body) in tests {
+        suite.add_test(Test::new("kvm_ring", "vcpu", name, LIMIT, body).foreign());
     }
     let config = Arc::clone(config);
     suite.add_slow(
