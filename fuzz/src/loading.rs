@@ -3,12 +3,10 @@
 
 use logic::load::{Next, Parser, Progress, TargetDevice};
 use logic::load_error::LoadError;
+use logic_streams::DEVICE_TYPE;
 
 /// Largest record that the device takes.
 pub const LIMIT: u64 = 1 << 16;
-
-/// The device's type.
-pub const DEVICE_TYPE: u16 = 1;
 
 /// What came of a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,12 +76,6 @@ pub fn load_into(target: TargetDevice, stream: &[u8], mut cut: impl FnMut() -> u
 
 /// Pieces of all lengths from 1 to 64, as `seed` has it.
 pub fn cuts(seed: u16) -> impl FnMut() -> usize {
-    let mut state = u32::from(seed) << 8 | 0x5a;
-    move || {
-        // A xorshift generator.
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state % 64) as usize + 1
-    }
+    let mut random = fastrand::Rng::with_seed(seed.into());
+    move || random.usize(1..=64)
 }

@@ -3,10 +3,11 @@
 //! the stream's kind promises (Documentation/fuzzing.rst, "What a seal is good for").
 
 use logic::load_error::LoadError;
+use logic_streams::Sealing;
 
 use crate::bytes::Bytes;
 use crate::loading::{Outcome, cuts, load};
-use crate::streams::{Sealing, Stream};
+use crate::streams::Stream;
 
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);

@@ -1,25 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sound streams out of a fuzzer's bytes.
 
-use logic::features::Features;
-use logic::identity::{End, Identity};
-use logic::parts::{HEADER_LEN, check};
-use logic::record::{Header, TAG_END, TAG_IDENTITY};
-use logic::seal::Seal;
+use logic::record::Header;
+use logic_streams::{Sealing, end, identity, part, record};
 
 use crate::bytes::Bytes;
-use crate::loading::DEVICE_TYPE;
-
-/// How a stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sealing {
-    /// Like the in-tree driver's: without identity and end.
-    Bare,
-    /// With both, and no checksum.
-    Counted,
-    /// With both, and a checksum.
-    Sealed,
-}
 
 /// A stream, and what it has for the device.
 #[derive(Clone, Debug)]
@@ -29,16 +14,6 @@ pub struct Stream {
     pub starts: Vec<usize>,
     pub data: Vec<Vec<u8>>,
     pub sealing: Sealing,
-}
-
-fn part(kind: u16, selector: u64, value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_LEN + value.len());
-    bytes.extend(kind.to_le_bytes());
-    bytes.extend([0, 0]);
-    bytes.extend(selector.to_le_bytes());
-    bytes.extend((value.len() as u32).to_le_bytes());
-    bytes.extend(value);
-    bytes
 }
 
 /// Parts that a device could have, of which at least one, in order.
@@ -104,43 +79,4 @@ impl Stream {
             .map(|place| &self.bytes[place[0]..place[1]])
             .collect()
     }
-}
-
-fn record(header: Header, content: &[u8]) -> Vec<u8> {
-    [&header.encode()[..], content].concat()
-}
-
-fn identity(first: &[u8], sealing: Sealing) -> Vec<u8> {
-    let known = check(first).expect("parts in order");
-    let identity = Identity {
-        device_type: DEVICE_TYPE,
-        parts: known.count(),
-        features: known
-            .negotiated()
-            .unwrap_or_else(|| Features::from_bytes(&[7])),
-        checksum: sealing == Sealing::Sealed,
-    };
-    let (content, length) = identity.encode();
-    record(
-        Header::optional(TAG_IDENTITY, length as u64),
-        &content[..length],
-    )
-}
-
-/// The end that `records` must have.
-fn end(records: &[Vec<u8>], sealing: Sealing) -> Vec<u8> {
-    let mut seal = Seal::new(logic::crc32c);
-    if sealing == Sealing::Counted {
-        seal.leave_out_checksum();
-    }
-    for record in records {
-        seal.count_record();
-        seal.add(record);
-    }
-    let content = End {
-        records: seal.records(),
-        checksum: seal.checksum(),
-    }
-    .encode();
-    record(Header::optional(TAG_END, content.len() as u64), &content)
 }

@@ -230,9 +230,8 @@ mod tests {
 
     #[test]
     fn files_are_what_was_written_last() {
-        let directory = std::env::temp_dir().join(format!("l2-files-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let files = Files::in_directory(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::in_directory(directory.path());
         for file in 0..FILES {
             files.replace(file, 1 + file as u64).unwrap();
         }
@@ -248,6 +247,5 @@ mod tests {
         expected[0] = 9;
         assert_ne!(survey.digest(), digest(expected));
         assert_eq!(files.read(PLACE, Way::Cached).unwrap().round(PLACE), Ok(50));
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

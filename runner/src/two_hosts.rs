@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn the_hosts_meet_and_are_not_the_same() {
-        let parent = std::env::temp_dir().join(format!("two-hosts-{}", std::process::id()));
-        let shared = RunDir::create(&parent).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let shared = RunDir::create(parent.path()).unwrap();
         let mut jobs = [job(), job()];
         for (number, job) in jobs.iter_mut().enumerate() {
             connect(job, number, &shared);
@@ -161,7 +161,5 @@ mod tests {
         let device = |number: usize| jobs[number].qemu_arguments[3].clone();
         assert_ne!(device(0), device(1));
         assert_eq!(jobs[0].environment, jobs[1].environment);
-        drop(shared);
-        fs::remove_dir_all(&parent).unwrap();
     }
 }

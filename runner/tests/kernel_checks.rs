@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
 
 /// The project's directory.
 fn top() -> PathBuf {
@@ -20,22 +21,18 @@ const BINDGEN: &str = "bindgen 0.71.1";
 /// A machine with headers as Debian packages them, Rust metadata, and the tools of the
 /// kernel. Everything that a check looks at is a file in it.
 struct Machine {
-    root: PathBuf,
+    directory: TempDir,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Machine {
+    fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "kernel-checks-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir(&root).unwrap();
         let mut machine = Self {
-            root,
+            directory: tempfile::tempdir().unwrap(),
             environment: Vec::new(),
         };
         machine.tool("rustc", RUSTC);
@@ -53,7 +50,7 @@ impl Machine {
             ("BINDGEN", "bindgen"),
             ("VVP_SYSFS", "sys"),
         ] {
-            let path = machine.root.join(path).display().to_string();
+            let path = machine.root().join(path).display().to_string();
             machine.environment.push((name, path));
         }
         machine.environment.push(("VVP_RUNNING", RELEASE.into()));
@@ -61,7 +58,7 @@ impl Machine {
     }
 
     fn write(&self, path: &str, text: &str) {
-        let path = self.root.join(path);
+        let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
@@ -70,11 +67,11 @@ impl Machine {
     fn tool(&self, name: &str, version: &str) {
         self.write(name, &format!("#!/bin/sh\necho '{version}'\n"));
         let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.root.join(name), mode).unwrap();
+        fs::set_permissions(self.root().join(name), mode).unwrap();
     }
 
     fn headers(&self) -> PathBuf {
-        self.root
+        self.root()
             .join("usr/src")
             .join(format!("linux-headers-{RELEASE}"))
     }
@@ -120,7 +117,7 @@ impl Machine {
             command.env_remove(name);
         }
         command
-            .env("VVP_CACHE", self.root.join("cache"))
+            .env("VVP_CACHE", self.root().join("cache"))
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -137,14 +134,8 @@ impl Machine {
         self.run(
             Command::new(script)
                 .args(["--check", "--kernel", RELEASE, "--root"])
-                .arg(&self.root),
+                .arg(self.root()),
         )
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.root);
     }
 }
 
@@ -335,7 +326,7 @@ fn signatures() {
 fn a_key_needs_a_certificate() {
     let mut machine = Machine::new();
     machine.write("key", "");
-    let key = machine.root.join("key").display().to_string();
+    let key = machine.root().join("key").display().to_string();
     machine.set("SIGN_KEY", &key);
     refused(machine.check(), &["SIGN_KEY and SIGN_CERT must both"]);
     machine.set("SIGN_CERT", &key);

@@ -178,15 +178,9 @@ fn usable_again(trial: &Trial<'_>, target: &Device, good: &[u8]) -> Verdict {
     Ok(())
 }
 
-/// Bytes that look like nothing, the same each time (Knuth's MMIX generator).
+/// Bytes that look like nothing, the same each time.
 fn noise(stream: &mut Vec<u8>) {
-    let mut seed = 1_u64;
-    for byte in stream {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        *byte = (seed >> 56) as u8;
-    }
+    fastrand::Rng::with_seed(1).fill(stream);
 }
 
 fn nothing(trial: &Trial<'_>) -> Verdict {

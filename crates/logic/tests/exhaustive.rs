@@ -13,7 +13,8 @@ use logic::load_error::LoadError;
 use logic::parts::{self, Checker, PartsError};
 use logic::record::{Header, FLAG_OPTIONAL};
 use logic::span::{merge, Span};
-use support::{drive, end, part, Sealing, Writer};
+use logic_streams::{end, part, record, Sealing};
+use support::{drive, Writer};
 
 /// Addresses at either end of the address space, and in the middle.
 const BASES: [u64; 3] = [0, (1 << 32) - 4, u64::MAX - 6];
@@ -297,7 +298,7 @@ fn all_short_sequences_of_records() {
     let two = [part(0x104, 0, &[2; 4]), part(0x200, 0, &[3])].concat();
     let data = |content: &[u8]| {
         let header = Header::device_data(content.len() as u64);
-        [&header.encode()[..], content].concat()
+        record(header, content)
     };
     let identity = |sealing| {
         let mut writer = Writer::new(sealing);

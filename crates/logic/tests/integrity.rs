@@ -5,9 +5,10 @@
 mod support;
 
 use logic::load_error::LoadError;
+use logic_streams::{part, Sealing};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{device, drive, part, Outcome, Sealing, Writer};
+use support::{device, drive, Outcome, Writer};
 
 /// Names and lengths of a device's parts, in an order that may be.
 fn shape() -> impl Strategy<Value = Vec<(u16, usize)>> {

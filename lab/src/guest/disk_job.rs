@@ -246,9 +246,8 @@ mod tests {
 
     #[test]
     fn rounds_are_remembered_and_damage_is_found() {
-        let directory = std::env::temp_dir().join(format!("l2-load-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let mut load = Load::new(Files::in_directory(&directory), Way::Cached);
+        let directory = tempfile::tempdir().unwrap();
+        let mut load = Load::new(Files::in_directory(directory.path()), Way::Cached);
         for _ in 0..3 * FILES {
             load.round().unwrap();
         }
@@ -266,6 +265,5 @@ mod tests {
             example.contains("file 2 block 7 is of round 1"),
             "{example}"
         );
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -94,14 +94,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::thread::yield_now;
 
     #[test]
     fn reads_until_it_is_stopped_or_something_is_wrong() {
-        let directory = std::env::temp_dir().join(format!("l2-reader-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let files = Files::in_directory(&directory);
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::in_directory(directory.path());
         let reader = Reader::start(files.clone(), Way::Cached).unwrap();
         while reader.reads() < 2 * BLOCKS as u64 {
             yield_now();
@@ -119,6 +117,5 @@ mod tests {
         }
         reader.stop();
         assert!(reader.error().unwrap().contains("is of round 2"));
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

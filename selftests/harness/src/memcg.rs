@@ -7,32 +7,35 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tempfile::TempDir;
 
 /// A memory cgroup that this process is in. Removed in the end.
 pub struct Group {
-    root: PathBuf,
+    root: TempDir,
     group: PathBuf,
 }
 
 impl Group {
     /// Makes one, and moves this process there.
     pub fn enter() -> Result<Self> {
-        let root = PathBuf::from(format!("/tmp/vvp-memcg-{}", std::process::id()));
-        fs::create_dir(&root).with_context(|| format!("creating {}", root.display()))?;
+        let root = tempfile::tempdir().context("making a directory")?;
         mount(
             Some("cgroup2"),
-            &root,
+            root.path(),
             Some("cgroup2"),
             MsFlags::empty(),
             None::<&str>,
         )
         .context("mounting cgroup2")?;
-        let group = root.join("vvp");
+        let group = root.path().join("vvp");
         let entered = Self { root, group };
         let write = |path: &Path, text: &str| {
             fs::write(path, text).with_context(|| format!("writing {}", path.display()))
         };
-        write(&entered.root.join("cgroup.subtree_control"), "+memory")?;
+        write(
+            &entered.root.path().join("cgroup.subtree_control"),
+            "+memory",
+        )?;
         fs::create_dir(&entered.group).context("creating a cgroup")?;
         write(&entered.group.join("cgroup.procs"), "0")?;
         Ok(entered)
@@ -54,10 +57,9 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = fs::write(self.root.join("cgroup.procs"), "0");
+        let _ = fs::write(self.root.path().join("cgroup.procs"), "0");
         let _ = fs::remove_dir(&self.group);
-        let _ = umount2(&self.root, MntFlags::MNT_DETACH);
-        let _ = fs::remove_dir(&self.root);
+        let _ = umount2(self.root.path(), MntFlags::MNT_DETACH);
     }
 }
 

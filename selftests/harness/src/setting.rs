@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn it_is_put_back() {
-        let path = std::env::temp_dir().join(format!("vvp-setting-{}", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("setting");
         fs::write(&path, "1000\n").unwrap();
         let setting = Setting::change(&path, "0").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "0");
         drop(setting);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1000");
-        fs::remove_file(&path).unwrap();
     }
 }

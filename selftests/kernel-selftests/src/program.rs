@@ -83,22 +83,16 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, limit: Duration) -> Result<Ended> {
-        let directory = std::env::temp_dir().join(format!(
-            "kernel-selftests-{}-{}",
-            std::process::id(),
-            limit.as_millis()
-        ));
-        fs::create_dir_all(&directory).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
         let file = directory.join("program");
         fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
         let mut permissions = fs::metadata(&file).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
         fs::set_permissions(&file, permissions).unwrap();
-        let mut program = Program::new(&directory, "vfio", "program");
+        let mut program = Program::new(directory, "vfio", "program");
         program.limit = limit;
-        let ended = program.run(&[], &directory);
-        fs::remove_dir_all(&directory).unwrap();
-        ended
+        program.run(&[], directory)
     }
 
     #[test]

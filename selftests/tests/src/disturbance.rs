@@ -286,16 +286,16 @@ mod tests {
 
     #[test]
     fn parameters_are_as_for_insmod() {
-        let module = std::env::temp_dir().join(format!("vvp-parameters-{}", std::process::id()));
-        assert_eq!(parameters(&module).unwrap(), "");
+        let module = tempfile::tempdir().unwrap();
+        let module = module.path();
+        assert_eq!(parameters(module).unwrap(), "");
         fs::create_dir_all(module.join("parameters")).unwrap();
         for (name, value) in [("precopy_interval_ms", "77\n"), ("dma_logging", "auto\n")] {
             fs::write(module.join("parameters").join(name), value).unwrap();
         }
         assert_eq!(
-            parameters(&module).unwrap(),
+            parameters(module).unwrap(),
             "dma_logging=auto precopy_interval_ms=77"
         );
-        fs::remove_dir_all(&module).unwrap();
     }
 }

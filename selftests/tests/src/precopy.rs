@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use nix::errno::Errno;
 use vvp_harness::ktap::Suite;
 use vvp_harness::net::Mac;
@@ -16,7 +17,6 @@ use vvp_harness::vfio::{DataFd, Device, Precopy, State};
 use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
-use crate::dice::Dice;
 use crate::framing;
 use crate::rig::{self, Talk};
 use crate::transfer::moved_parts;
@@ -300,26 +300,27 @@ fn random_activity(config: &Config) -> Result<()> {
     let mut control = config.control()?;
     let (from, to) = (config.bench_name(&vf)?, config.bench_name(&vf2)?);
     let _interval = Setting::change(vf.path().join("precopy_interval_ms"), "0")?;
-    let mut dice = Dice(0x0bad_cafe);
+    let mut random = Rng::with_seed(0x0bad_cafe);
     let (mut deltas, mut full) = (0, 0);
     for migration in 0..MIGRATIONS {
         let mut fd = source.begin(State::PreCopy)?;
         let mut stream = Vec::new();
         for _ in 0..STEPS {
-            match dice.roll(4) {
+            match random.usize(..4) {
                 0 => {
-                    talk.net.set_mac([2, 0, 0, 0, 1, dice.roll(256) as u8])?;
+                    talk.net
+                        .set_mac([2, 0, 0, 0, 1, random.usize(..256) as u8])?;
                 }
                 1 => {
-                    let table: Vec<Mac> = (0..dice.roll(4))
-                        .map(|_| [2, 0, 0, 0, 2, dice.roll(256) as u8])
+                    let table: Vec<Mac> = (0..random.usize(..4))
+                        .map(|_| [2, 0, 0, 0, 2, random.usize(..256) as u8])
                         .collect();
                     talk.net.set_mac_table(&table)?;
                 }
                 2 => talk.exchange(1)?,
                 _ => {}
             }
-            if dice.roll(3) == 0 {
+            if random.usize(..3) == 0 {
                 continue;
             }
             let before = fd.precopy()?;
@@ -330,7 +331,7 @@ fn random_activity(config: &Config) -> Result<()> {
             }
             // Some of it, or all.
             let ahead = usize::try_from(before.initial_bytes + before.dirty_bytes)?;
-            let mut bytes = vec![0; dice.roll(2 * ahead + 1).min(ahead)];
+            let mut bytes = vec![0; random.usize(..2 * ahead + 1).min(ahead)];
             if !bytes.is_empty() {
                 let length = fd.read_once(&mut bytes).context("reading")?;
                 stream.extend_from_slice(&bytes[..length]);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 use nix::errno::Errno;
 use vvp_harness::failslab::Failslab;
 use vvp_harness::ktap::Suite;
@@ -142,16 +143,11 @@ fn empty(loading: &Loading) -> Result<()> {
 }
 
 fn garbage(loading: &Loading) -> Result<()> {
-    // A fixed sequence, so that a failure can be repeated (xorshift64).
-    let mut word = 0x2545_f491_4f6c_dd1d_u64;
+    // Fixed, so that a failure can be repeated.
+    let mut random = Rng::with_seed(1);
     for round in 0..8 {
-        let mut bytes = Vec::with_capacity(4096);
-        while bytes.len() < 4096 {
-            word ^= word << 13;
-            word ^= word >> 7;
-            word ^= word << 17;
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        let mut bytes = [0; 4096];
+        random.fill(&mut bytes);
         loading.refuses(&format!("garbage {round}"), &bytes)?;
     }
     loading.refuses("zeroes", &[0; 4096])?;

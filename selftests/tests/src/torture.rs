@@ -9,12 +9,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use fastrand::Rng;
 use vvp_harness::ktap::Suite;
 use vvp_harness::vfio::{Access, DataFd, Device, State};
 use vvp_harness::{expect_eq, note};
 
 use crate::config::{Config, Driver};
-use crate::dice::Dice;
 use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -81,10 +81,10 @@ fn move_about(device: &Device, descriptors: Sender<DataFd>) -> Result<u32> {
         State::PreCopy,
         State::PreCopyP2p,
     ];
-    let mut dice = Dice(0x1234_5678);
+    let mut random = Rng::with_seed(0x1234_5678);
     let mut succeeded = 0;
     for _ in 0..MOVES {
-        match device.set_state(STATES[dice.roll(STATES.len())]) {
+        match device.set_state(STATES[random.usize(..STATES.len())]) {
             Ok(fd) => {
                 succeeded += 1;
                 if let Some(fd) = fd {
@@ -105,10 +105,10 @@ fn move_about(device: &Device, descriptors: Sender<DataFd>) -> Result<u32> {
 }
 
 fn reset_again_and_again(device: &Device, over: &AtomicBool) -> Result<()> {
-    let mut dice = Dice(0x5555_aaaa);
+    let mut random = Rng::with_seed(0x5555_aaaa);
     while !over.load(Ordering::Relaxed) {
         device.reset().context("VFIO_DEVICE_RESET")?;
-        std::thread::sleep(Duration::from_millis(dice.roll(200) as u64));
+        std::thread::sleep(Duration::from_millis(random.usize(..200) as u64));
     }
     Ok(())
 }
@@ -125,20 +125,20 @@ fn ask(device: &Device, over: &AtomicBool) -> Result<()> {
 
 /// Reads from and writes to descriptors, alive or dead, until there are no more.
 fn transfer(descriptors: Receiver<DataFd>, stream: &[u8]) -> Result<()> {
-    let mut dice = Dice(0x8765_4321);
+    let mut random = Rng::with_seed(0x8765_4321);
     let mut kept: Vec<DataFd> = Vec::new();
     for fd in descriptors {
         kept.push(fd);
         if kept.len() > KEPT {
-            kept.remove(dice.roll(KEPT));
+            kept.remove(random.usize(..KEPT));
         }
         for fd in &mut kept {
             let mut bytes = [0; 64];
             // Every descriptor is of one direction; the other is refused, and so
             // is everything once its session has ended.
             let _ = fd.read_once(&mut bytes);
-            let start = dice.roll(stream.len());
-            let end = start + dice.roll(stream.len() - start + 1);
+            let start = random.usize(..stream.len());
+            let end = start + random.usize(..stream.len() - start + 1);
             let _ = fd.write_once(&stream[start..end]);
             let _ = fd.write_all(stream);
         }

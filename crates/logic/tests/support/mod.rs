@@ -5,16 +5,13 @@
 #![allow(dead_code)]
 
 use logic::delta::{compare, Change, Span};
-use logic::features::Features;
-use logic::identity::{End, Identity};
 use logic::load::{Next, Parser, Progress, TargetDevice};
 use logic::load_error::LoadError;
-use logic::parts::{check, Parts};
-use logic::record::{Header, TAG_END, TAG_IDENTITY};
-use logic::seal::Seal;
+use logic::parts::Parts;
+use logic::record::Header;
+use logic_streams::{end, identity, record, Sealing, DEVICE_TYPE};
 
 pub const LIMIT: u64 = 1 << 16;
-pub const DEVICE_TYPE: u16 = 1;
 
 /// What a loader made of a stream, independent of how the stream was cut.
 #[derive(Debug, PartialEq)]
@@ -68,17 +65,6 @@ pub fn drive(stream: &[u8], cuts: &[usize]) -> Outcome {
     Outcome { data, end }
 }
 
-/// How a stream ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sealing {
-    /// Like the in-tree driver's: without identity and end.
-    Bare,
-    /// With both, and no checksum (`NO_CHECKSUM`).
-    Counted,
-    /// With both, and a checksum.
-    Sealed,
-}
-
 /// What the module writes, from one context of a device to the next.
 pub struct Writer {
     pub records: Vec<Vec<u8>>,
@@ -117,26 +103,14 @@ impl Writer {
 
     fn whole(&mut self, context: &[u8]) {
         if self.sealing != Sealing::Bare {
-            let known = check(context).expect("parts");
-            let (content, length) = Identity {
-                device_type: DEVICE_TYPE,
-                parts: known.count(),
-                features: known
-                    .negotiated()
-                    .unwrap_or_else(|| Features::from_bytes(&[7])),
-                checksum: self.sealing == Sealing::Sealed,
-            }
-            .encode();
-            let header = Header::optional(TAG_IDENTITY, length as u64);
-            self.records
-                .push([&header.encode()[..], &content[..length]].concat());
+            self.records.push(identity(context, self.sealing));
         }
         self.data(context);
     }
 
     fn data(&mut self, content: &[u8]) {
         let header = Header::device_data(content.len() as u64);
-        self.records.push([&header.encode()[..], content].concat());
+        self.records.push(record(header, content));
     }
 
     /// The records of the whole stream.
@@ -146,35 +120,6 @@ impl Writer {
         }
         self.records
     }
-}
-
-/// The record that ends a stream of `records`.
-pub fn end(records: &[Vec<u8>], sealing: Sealing) -> Vec<u8> {
-    let mut seal = Seal::new(logic::crc32c);
-    if sealing == Sealing::Counted {
-        seal.leave_out_checksum();
-    }
-    for record in records {
-        seal.count_record();
-        seal.add(record);
-    }
-    let content = End {
-        records: seal.records(),
-        checksum: seal.checksum(),
-    }
-    .encode();
-    let header = Header::optional(TAG_END, content.len() as u64);
-    [&header.encode()[..], &content].concat()
-}
-
-/// A part's bytes.
-pub fn part(kind: u16, selector: u64, value: &[u8]) -> Vec<u8> {
-    let mut bytes = kind.to_le_bytes().to_vec();
-    bytes.extend([0, 0]);
-    bytes.extend(selector.to_le_bytes());
-    bytes.extend((value.len() as u32).to_le_bytes());
-    bytes.extend(value);
-    bytes
 }
 
 /// What a device has that was given `records` of parts, each part in the place of its

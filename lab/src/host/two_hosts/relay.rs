@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn words_go_both_ways() {
-        let path = std::env::temp_dir().join(format!("relay-{}", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("relay");
         let guest = UnixListener::bind(&path).unwrap();
         // A port that was free a moment ago.
         let place = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -67,6 +68,5 @@ mod tests {
             caller.read_exact(&mut word).unwrap();
             assert_eq!(&word, b"told");
         }
-        std::fs::remove_file(path).unwrap();
     }
 }

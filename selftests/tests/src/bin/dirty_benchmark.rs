@@ -8,10 +8,6 @@
 //!
 //! The reports' times are printed as results, too, a series a line (see the crate `report`).
 
-#[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../kvm_ring/guest.rs"]
-mod guest;
-
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +23,7 @@ use vvp_harness::{bench, kmod, sriov};
 
 use report::{Point, Series, Subject as Measured};
 
-use guest::{DATA_SLOT, ENTRIES, Guest, Stopped};
+use vvp_selftests::kvm_ring::guest::{self, DATA_SLOT, ENTRIES, Guest, Stopped};
 
 const PAGE_SIZE: u64 = PAGE as u64;
 const GIB: u64 = 1 << 30;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
 use vvp_harness::kmsg::Log;
 use vvp_harness::{expect, expect_eq, kmod, skip};
 
@@ -28,17 +29,9 @@ pub fn not_read(config: &Config) -> Result<()> {
     if found == 0 {
         skip!("the module was built without the kernel's source");
     }
-    let file = std::env::temp_dir().join(format!("another-build-{}.ko", std::process::id()));
-    write(&file, &image)?;
-    let result = with_module(config, &file);
-    let _ = fs::remove_file(&file);
-    result
-}
-
-fn write(file: &Path, image: &[u8]) -> Result<()> {
-    fs::File::create(file)
-        .and_then(|mut file| file.write_all(image))
-        .with_context(|| format!("writing {}", file.display()))
+    let mut file = NamedTempFile::with_suffix(".ko").context("a file for a module")?;
+    file.write_all(&image).context("writing a module")?;
+    with_module(config, file.path())
 }
 
 /// Puts `new`, of the same length, wherever `image` has `old`; says how often.

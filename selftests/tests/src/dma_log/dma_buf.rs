@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
+use fastrand::Rng;
 use nix::errno::Errno;
 use vvp_harness::vfio::{BAR0, Range};
 use vvp_harness::{expect_eq, skip};
 
 use super::Test;
-use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random, pages};
+use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, pages};
 use crate::config::Config;
 
 pub const TESTS: &[(&str, Test)] = &[("dma_buf_and_resets", resets)];
@@ -33,7 +34,7 @@ fn resets(config: &Config, backing: Backing) -> Result<()> {
         .context("IOMMU_IOAS_MAP_FILE")?;
     let all: Range = (IOVA, exported.0 + exported.1 - IOVA);
     log.start(&[range, exported])?;
-    let mut random = Random::new(12);
+    let mut random = Rng::with_seed(12);
     let written = log.write_some(range, 10, &mut random)?;
     expect_eq!(
         log.report(all)?,

@@ -2,11 +2,12 @@
 //! With the IOMMU's dirty bits: no page missing, and none too many.
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use vvp_harness::vfio::{DmaBuffer, PAGE, State};
 use vvp_harness::{expect, expect_eq};
 
 use super::Test;
-use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random, pages};
+use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, pages};
 use crate::config::Config;
 use crate::rig;
 
@@ -31,7 +32,7 @@ fn random_traffic(config: &Config, backing: Backing) -> Result<()> {
     let range = log.map(IOVA, 512)?;
     log.start(&[range])?;
     expect_eq!(log.report(range)?, NONE, "before any write");
-    let mut random = Random::new(1);
+    let mut random = Rng::with_seed(1);
     for round in 0..6 {
         let written = log.write_some(range, 8 << round, &mut random)?;
         expect_eq!(log.report(range)?, written, "round {round}");
@@ -45,13 +46,13 @@ fn random_windows(config: &Config, backing: Backing) -> Result<()> {
     let mut log = Logged::open(config, backing)?;
     let range = log.map(IOVA, 300)?;
     log.start(&[range])?;
-    let mut random = Random::new(2);
+    let mut random = Rng::with_seed(2);
     for round in 0..4 {
         let written = log.write_some(range, 60, &mut random)?;
         let mut found = Vec::new();
         let mut at = range.0;
         while at < range.0 + range.1 {
-            let length = (1 + random.below(40)) * PAGE_SIZE;
+            let length = (1 + random.u64(..40)) * PAGE_SIZE;
             let length = length.min(range.0 + range.1 - at);
             found.extend(log.report((at, length))?);
             at += length;
@@ -88,7 +89,7 @@ fn coarser_reports(config: &Config, backing: Backing) -> Result<()> {
     let mut log = Logged::open(config, backing)?;
     let range = log.map(IOVA, 256)?;
     log.start(&[range])?;
-    let written = log.write_some(range, 12, &mut Random::new(3))?;
+    let written = log.write_some(range, 12, &mut Rng::with_seed(3))?;
     let bitmap = log
         .device
         .read_dma_log(range.0, range.1, LARGE)
@@ -143,7 +144,7 @@ fn unmapped(config: &Config, backing: Backing) -> Result<()> {
     let range = log.map(IOVA, 128)?;
     let hole = (IOVA + 32 * PAGE_SIZE, 32 * PAGE_SIZE);
     log.start(&[range])?;
-    let mut random = Random::new(4);
+    let mut random = Rng::with_seed(4);
     let written = log.write_some(range, 64, &mut random)?;
     let in_hole: Pages = written.intersection(&pages(hole)).copied().collect();
     expect!(!in_hole.is_empty(), "nothing was written where it matters");
@@ -163,10 +164,10 @@ fn used_again(config: &Config, backing: Backing) -> Result<()> {
     let mut log = Logged::open(config, backing)?;
     let range = log.map(IOVA, 64)?;
     log.start(&[range])?;
-    let mut random = Random::new(5);
+    let mut random = Rng::with_seed(5);
     for round in 0..4 {
         let written = log.write_some(range, 20, &mut random)?;
-        let page = IOVA + random.below(64) * PAGE_SIZE;
+        let page = IOVA + random.u64(..64) * PAGE_SIZE;
         log.write(page)?;
         // The page is collected before it goes, the others are not.
         expect_eq!(

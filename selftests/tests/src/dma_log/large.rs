@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use vvp_harness::vfio::{DmaBuffer, Range};
 use vvp_harness::{expect_eq, note, pci, skip};
 
 use super::Test;
-use super::rig::{Backing, Logged, PAGE_SIZE, Pages, Random, pages};
+use super::rig::{Backing, Logged, PAGE_SIZE, Pages, pages};
 use crate::config::Config;
 
 pub const TESTS: &[(&str, Test)] = &[
@@ -97,7 +98,7 @@ fn whole_pages(config: &Config, backing: Backing, leaf: u64, count: u64) -> Resu
     let mut log = Logged::open(config, backing)?;
     let range = give(&mut log, leaf, count)?;
     log.start(&[range])?;
-    let mut random = Random::new(6);
+    let mut random = Rng::with_seed(6);
     for round in 0..3 {
         let written = log.write_some(range, 3, &mut random)?;
         expect_eq!(
@@ -137,20 +138,20 @@ fn two_large_pages(config: &Config, backing: Backing) -> Result<(Reserved, Logge
 fn cut_by_a_report(config: &Config, backing: Backing) -> Result<()> {
     let (_reserved, mut log, range) = two_large_pages(config, backing)?;
     log.start(&[range])?;
-    let mut random = Random::new(7);
+    let mut random = Rng::with_seed(7);
     for round in 0..6 {
         let written = log.write_some(range, 1 + round % 2, &mut random)?;
         let expected = leaves(&written, MIB2);
         let mut windows = Vec::new();
         let mut at = range.0;
         while at < range.0 + range.1 {
-            let length = ((1 + random.below(300)) * PAGE_SIZE).min(range.0 + range.1 - at);
+            let length = ((1 + random.u64(..300)) * PAGE_SIZE).min(range.0 + range.1 - at);
             windows.push((at, length));
             at += length;
         }
         // In any order.
         for index in (1..windows.len()).rev() {
-            windows.swap(index, random.below(index as u64 + 1) as usize);
+            windows.swap(index, random.u64(..index as u64 + 1) as usize);
         }
         let mut found = Pages::new();
         for window in windows {
@@ -204,7 +205,7 @@ fn large_and_small(config: &Config, backing: Backing) -> Result<()> {
     log.map(BASE + 2 * MIB2, 16)?;
     let all = (BASE - 16 * PAGE_SIZE, 2 * MIB2 + 32 * PAGE_SIZE);
     log.start(&[all])?;
-    let mut random = Random::new(8);
+    let mut random = Rng::with_seed(8);
     for round in 0..4 {
         let mut expected = Pages::new();
         for small in [BASE - 16 * PAGE_SIZE, BASE + 2 * MIB2] {

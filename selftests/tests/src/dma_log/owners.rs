@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use vvp_harness::vfio::{Access, DmaBuffer, PAGE, Space};
 use vvp_harness::{expect, expect_eq};
 
 use super::Test;
-use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages, Random};
+use super::rig::{Backing, IOVA, Logged, PAGE_SIZE, Pages};
 use crate::config::Config;
 
 pub const TESTS: &[(&str, Test)] = &[
@@ -38,7 +39,7 @@ fn first_who_asks(config: &Config, backing: Backing) -> Result<()> {
     log.tracking()?
         .enable(true)
         .context("enabling by iommufd")?;
-    let mut random = Random::new(9);
+    let mut random = Rng::with_seed(9);
     for round in 0..8 {
         let written = log.write_some(range, 16, &mut random)?;
         let half = (range.0, range.1 / 2);
@@ -113,7 +114,7 @@ fn two_devices(config: &Config, _: Backing) -> Result<()> {
     let all = (range.0, range.1 + other.1);
     one.start(&[all])?;
     two.start(&[all])?;
-    let mut random = Random::new(10);
+    let mut random = Rng::with_seed(10);
     for round in 0..4 {
         let mut written = one.write_some(range, 10, &mut random)?;
         written.extend(two.write_some(other, 10, &mut random)?);
@@ -152,7 +153,7 @@ fn unmapped_in_parallel(config: &Config, backing: Backing) -> Result<()> {
         }
         Ok(())
     });
-    let mut random = Random::new(11);
+    let mut random = Rng::with_seed(11);
     let mut rounds = 0;
     while !mapper.is_finished() || rounds < 10 {
         let written = log.write_some(steady, 4, &mut random)?;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use vvp_harness::control::Control;
 use vvp_harness::net::PageWriter;
 use vvp_harness::pci::Function;
@@ -85,23 +86,6 @@ pub fn pages(range: Range) -> Pages {
     (0..range.1 / PAGE_SIZE)
         .map(|page| range.0 + page * PAGE_SIZE)
         .collect()
-}
-
-/// Numbers that look random and are the same each time.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// One below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % end
-    }
 }
 
 /// A device of the driver under test, open and attached.
@@ -239,10 +223,10 @@ impl Logged {
     }
 
     /// Has the device write `count` pages of `range`, some perhaps twice. Returns which.
-    pub fn write_some(&mut self, range: Range, count: u64, random: &mut Random) -> Result<Pages> {
+    pub fn write_some(&mut self, range: Range, count: u64, random: &mut Rng) -> Result<Pages> {
         let mut written = Pages::new();
         for _ in 0..count {
-            let page = range.0 + random.below(range.1 / PAGE_SIZE) * PAGE_SIZE;
+            let page = range.0 + random.u64(..range.1 / PAGE_SIZE) * PAGE_SIZE;
             self.write(page)?;
             written.insert(page);
         }

@@ -33,7 +33,8 @@ fn transfers(access: &str) -> Result<()> {
         run(&["bind", address, "--driver", kmod::SAMPLE])?.expect(0)?;
     }
     run(&["list"])?.expect(0)?.note();
-    let files = directory(&format!("edu-{access}"))?;
+    let directory = directory()?;
+    let files = directory.path();
     let (first, second) = (files.join("first"), files.join("second"));
     let (first, second) = (text(&first)?, text(&second)?);
     run(&["save", &from, first, "--access", access])?.expect(0)?;

@@ -53,7 +53,8 @@ fn pair(config: &Config) -> Result<(Function, Function)> {
 fn in_use(config: &Config) -> Result<()> {
     let (source, target) = pair(config)?;
     let (own, other) = (source.address().to_string(), target.address().to_string());
-    let files = directory("busy")?;
+    let directory = directory()?;
+    let files = directory.path();
     let file = files.join("stream");
     for access in [Access::Cdev, Access::Group] {
         let device = rig::open(config, &source, Driver::Rs, access)?;
@@ -77,7 +78,7 @@ fn in_use(config: &Config) -> Result<()> {
             "its state by {access}"
         );
     }
-    expect_eq!(fs::read_dir(&files)?.count(), 0, "files");
+    expect_eq!(fs::read_dir(files)?.count(), 0, "files");
     expect_eq!(
         source.driver().as_deref(),
         Some(config.driver_name(Driver::Rs)),
@@ -90,7 +91,8 @@ fn in_use(config: &Config) -> Result<()> {
 fn corrupt_file(config: &Config) -> Result<()> {
     let (source, target) = pair(config)?;
     let (from, to) = (source.address().to_string(), target.address().to_string());
-    let files = directory("corrupt")?;
+    let directory = directory()?;
+    let files = directory.path();
     let (good, bad) = (files.join("good"), files.join("bad"));
     let (good, bad) = (text(&good)?, text(&bad)?);
     run(&["save", &from, good])?.expect(0)?;
@@ -122,7 +124,8 @@ fn corrupt_file(config: &Config) -> Result<()> {
 fn interrupted(config: &Config) -> Result<()> {
     let (source, target) = pair(config)?;
     let (from, to) = (source.address().to_string(), target.address().to_string());
-    let files = directory("interrupted")?;
+    let directory = directory()?;
+    let files = directory.path();
     let record = files.join("timeline.json");
     let arguments = [
         "migrate",

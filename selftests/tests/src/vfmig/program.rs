@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Running the program.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 use vvp_harness::expect;
 use vvp_harness::ktap::{self, Skip};
 
@@ -89,12 +89,9 @@ impl Run {
     }
 }
 
-/// A directory for a test's files, empty in the beginning.
-pub fn directory(name: &str) -> Result<PathBuf> {
-    let directory = std::env::temp_dir().join(format!("vfmig-{name}"));
-    let _ = std::fs::remove_dir_all(&directory);
-    std::fs::create_dir_all(&directory).context("making a directory")?;
-    Ok(directory)
+/// A directory for a test's files, which goes with them.
+pub fn directory() -> Result<TempDir> {
+    tempfile::tempdir().context("making a directory")
 }
 
 /// A path as an argument.

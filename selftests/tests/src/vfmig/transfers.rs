@@ -56,7 +56,8 @@ fn by_file(config: &Config, from: Driver, to: Driver, access: Access) -> Result<
     let (source, target) = (config.vf()?, config.vf2()?);
     config.bind(&source, from)?;
     config.bind(&target, to)?;
-    let files = directory("file")?;
+    let directory = directory()?;
+    let files = directory.path();
     let access = access.to_string();
     let (from, to) = (source.address().to_string(), target.address().to_string());
     let mut saved = Vec::new();
@@ -83,7 +84,7 @@ fn by_file(config: &Config, from: Driver, to: Driver, access: Access) -> Result<
     }
     // Nothing happened to the function between the two.
     run(&["diff", &saved[0], &saved[1]])?.expect(0)?;
-    let left = fs::read_dir(&files).context("the files")?.count();
+    let left = fs::read_dir(files).context("the files")?.count();
     expect_eq!(left, 2, "files");
     Ok(())
 }
@@ -93,7 +94,8 @@ fn migrate(config: &Config, from: Driver, to: Driver, access: Access) -> Result<
     let (source, target) = (config.vf()?, config.vf2()?);
     config.bind(&source, from)?;
     config.bind(&target, to)?;
-    let files = directory("migrate")?;
+    let directory = directory()?;
+    let files = directory.path();
     let (record, page) = (files.join("timeline.json"), files.join("page.html"));
     let access = access.to_string();
     let (from, to) = (source.address().to_string(), target.address().to_string());
@@ -144,7 +146,8 @@ fn migrate(config: &Config, from: Driver, to: Driver, access: Access) -> Result<
 /// The state of a function that a driver uses, which this test saves.
 fn state_in_use(config: &Config, from: Driver, to: Driver, access: Access) -> Result<()> {
     let (source, target) = (config.vf()?, config.vf2()?);
-    let files = directory("in-use")?;
+    let directory = directory()?;
+    let files = directory.path();
     let (used, fresh) = (files.join("used"), files.join("fresh"));
     {
         let device = rig::open(config, &source, from, access)?;
