@@ -8,7 +8,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
-	check-quick check-series check-all matrix bench deb docs cache cache-prune distclean \
+	check-quick check-series check-debug check-all matrix setup-debug bench deb docs cache cache-prune distclean \
 	conformance fuzz help
 
 module: kernel-is-fit
@@ -36,6 +36,11 @@ clean:
 setup:
 	@scripts/setup.sh
 
+# A kernel that looks for its own faults: KASAN, lockdep, kmemleak.
+setup-debug: setup
+	@scripts/kernel.sh build debug
+	@scripts/module.sh build debug
+
 setup-demo:
 	@scripts/setup.sh demo
 
@@ -48,7 +53,10 @@ check: setup
 check-quick: setup
 	@scripts/selftests.sh run check --quick
 
-check-all: setup
+check-debug: setup-debug
+	@scripts/selftests.sh run check --stage debug
+
+check-all: setup-debug
 	@scripts/kernel.sh build arm64
 	@scripts/module.sh build arm64
 	@scripts/selftests.sh run check --all
@@ -107,6 +115,7 @@ help:
 	@echo 'make demo             live-migrate a guest that owns a virtio VF, on this machine'
 	@echo 'make check            run the tests that fit into three quarters of an hour'
 	@echo 'make check-quick      run some of each kind, within five minutes'
+	@echo 'make check-debug      run the tests of this driver on a kernel with KASAN, lockdep and kmemleak'
 	@echo 'make check-all        run all tests, and those of the kernel on each series in scripts/kernel-series'
 	@echo 'make check-series     run those for one series: VVP_KERNEL_SERIES=7.2'
 	@echo 'make matrix           make Documentation/support-matrix.rst of what the last runs of tests found'

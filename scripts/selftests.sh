@@ -71,6 +71,8 @@ run)
 		VVP_KERNEL_SELFTESTS="$("$TOP/scripts/kernel-selftests.sh" path)" \
 		VVP_STOCK_KERNEL="$("$TOP/scripts/stock-kernel.sh" path)" \
 		VVP_STOCK_MODULE="$("$TOP/scripts/stock-kernel.sh" module)" \
+		VVP_DEBUG_KERNEL="$("$TOP/scripts/kernel.sh" path debug)" \
+		VVP_DEBUG_MODULE="$("$TOP/scripts/module.sh" path debug)" \
 		VVP_MODULE="${VVP_MODULE:-$("$TOP/scripts/module.sh" path)}" "$TARGET/debug/vvp-run" "$@"
 	[ "$1" != check ] || [ "$(revision)" = "$from" ] ||
 		die "the tree was changed during the run: what was tested is neither what it is nor what it was"

@@ -20,7 +20,7 @@ use crate::subject::Subject;
 
 /// Runs `stages` and prints the result. True if all is well.
 pub fn run(setup: &Setup, stages: &[Stage]) -> Result<bool> {
-    let subject = Subject::find(setup)?;
+    let subject = Subject::find(setup, stages)?;
     subject.check()?;
     eprintln!("{subject}");
     let mut results = Results::create(Path::new(paths::RESULTS), subject)?;
@@ -34,7 +34,7 @@ pub fn run(setup: &Setup, stages: &[Stage]) -> Result<bool> {
             stages::run(setup, stage, &mut progress).unwrap_or_else(|error| could_not_run(&error));
         interrupt::check()?;
         judge(&mut counts, stage);
-        if let Err(error) = results.subject().is_unchanged(setup) {
+        if let Err(error) = results.subject().is_unchanged() {
             counts.fail("subject", format!("{error:#}"));
         }
         progress.finish(&counts.to_string());

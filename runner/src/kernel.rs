@@ -38,7 +38,7 @@ impl Kernel {
         let image = self.image();
         ensure!(
             image.exists(),
-            "no kernel at {image:?}: 'make setup' makes it"
+            "no kernel at {image:?}: 'make setup' makes it ('make setup-debug' that for --debug)"
         );
         Ok(())
     }
@@ -50,8 +50,7 @@ impl Kernel {
         } else {
             self.dir.join("include/config/kernel.release")
         };
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {path:?}: 'make setup' makes it"))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path:?}"))?;
         Ok(text.trim().into())
     }
 

@@ -96,6 +96,12 @@ struct Common {
     /// The module, built for that one.
     #[arg(long, env = "VVP_STOCK_MODULE", value_name = "FILE")]
     stock_module: PathBuf,
+    /// A kernel that looks for its own faults.
+    #[arg(long, env = "VVP_DEBUG_KERNEL", value_name = "DIR")]
+    debug_kernel: PathBuf,
+    /// The module, built for that one.
+    #[arg(long, env = "VVP_DEBUG_MODULE", value_name = "FILE")]
+    debug_module: PathBuf,
 }
 
 #[derive(Args)]
@@ -117,6 +123,10 @@ struct L1 {
     /// Boot the distribution's kernel, and test the module that was built for it.
     #[arg(long)]
     stock: bool,
+    /// Boot the kernel that looks for its own faults, and test the module that was built
+    /// for it.
+    #[arg(long, conflicts_with = "stock")]
+    debug: bool,
     /// Boot without the bench.
     #[arg(long, conflicts_with_all = ["bench", "bench_arguments"])]
     no_bench: bool,
@@ -143,6 +153,8 @@ impl Common {
             kernel_selftests: self.kernel_selftests.clone(),
             stock_kernel: Kernel::new(&self.stock_kernel),
             stock_module: self.stock_module.clone(),
+            debug_kernel: Kernel::new(&self.debug_kernel),
+            debug_module: self.debug_module.clone(),
         }
     }
 }
@@ -209,10 +221,11 @@ fn run_l1(options: &L1) -> Result<u8> {
         Some(program) => Some(program.clone()),
         None => Some(paths::program("vfio-bench")),
     };
-    let setup = if options.stock {
-        options.common.setup().on_stock_kernel()
-    } else {
-        options.common.setup()
+    let setup = options.common.setup();
+    let setup = match (options.stock, options.debug) {
+        (true, _) => setup.on_stock_kernel(),
+        (_, true) => setup.on_debug_kernel(),
+        _ => setup,
     };
     let job = Job {
         kernel: setup.kernel.clone(),

@@ -15,7 +15,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
 use crate::count::{Counts, Remark};
-use crate::subject::Subject;
+use crate::subject::{Subject, shown};
 
 /// How many records are kept.
 const KEPT: usize = 20;
@@ -126,10 +126,10 @@ impl Results {
              .. list-table::\n   :header-rows: 1\n\n",
             self.date,
             subject.revision,
-            subject.kernel,
-            subject.stock_kernel,
+            shown(&subject.kernel),
+            shown(&subject.stock_kernel),
             subject.qemu,
-            subject.module_sha256,
+            shown(&subject.module_sha256),
             seconds.div_ceil(60),
         );
         let mut row = |cells: [&dyn std::fmt::Display; 6]| {
@@ -257,13 +257,12 @@ mod tests {
 
     #[test]
     fn runs_of_one_second_have_records_of_their_own() {
-        let parent = std::env::temp_dir().join(format!("records-{}", std::process::id()));
-        fs::create_dir_all(&parent).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let parent = temporary.path();
         let wanted = parent.join("2026-01-01");
         let names = [(); 3].map(|()| own_directory(&wanted).unwrap());
         assert_eq!(names[0], wanted);
         assert_eq!(names[2], parent.join("2026-01-01-3"));
-        fs::remove_dir_all(&parent).unwrap();
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub struct Setup {
     pub stock_kernel: Kernel,
     /// The module, built for that one.
     pub stock_module: PathBuf,
+    /// A kernel that looks for its own faults.
+    pub debug_kernel: Kernel,
+    /// The module, built for that one.
+    pub debug_module: PathBuf,
 }
 
 impl Setup {
@@ -26,6 +30,15 @@ impl Setup {
         Self {
             kernel: self.stock_kernel.clone(),
             module: self.stock_module.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with the kernel that looks for faults in L1.
+    pub fn on_debug_kernel(&self) -> Self {
+        Self {
+            kernel: self.debug_kernel.clone(),
+            module: self.debug_module.clone(),
             ..self.clone()
         }
     }

@@ -100,6 +100,19 @@ pub enum Stage {
     Packages,
     /// The modules that were built for arm64, which nobody runs.
     Arm64,
+    /// Our driver on a kernel that looks for faults of its own: KASAN, lockdep, kmemleak.
+    Debug,
+}
+
+/// A kernel that tests run on, with the module that was built for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// The project's, which is what most stages are about.
+    TestKernel,
+    /// A distribution's, as it is.
+    StockKernel,
+    /// The project's, with everything that looks for faults.
+    DebugKernel,
 }
 
 /// How many of the stages a run has.
@@ -132,6 +145,23 @@ impl Stage {
         self.to_possible_value()
             .map(|value| value.get_name().to_string())
             .unwrap_or_default()
+    }
+
+    /// What must be there for it: kernels, each with its module.
+    pub fn hosts(self) -> &'static [Host] {
+        match self {
+            Stage::Unit
+            | Stage::Conformance
+            | Stage::Fuzz
+            | Stage::Docs
+            | Stage::Packages
+            | Stage::Arm64 => &[],
+            Stage::Stock | Stage::Functions => &[Host::StockKernel],
+            // The guest's kernel is not the host's.
+            Stage::StockMigration => &[Host::StockKernel, Host::TestKernel],
+            Stage::Debug => &[Host::DebugKernel],
+            _ => &[Host::TestKernel],
+        }
     }
 
     /// One of the few that touch every layer within minutes.
@@ -168,6 +198,7 @@ impl Stage {
                 | Stage::Functions
                 | Stage::Packages
                 | Stage::Arm64
+                | Stage::Debug
         )
     }
 }

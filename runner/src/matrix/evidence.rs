@@ -60,6 +60,7 @@ impl Evidence {
     /// The kernels that runs were about, the newest first.
     pub fn kernels(&self, host: Host) -> Vec<&str> {
         let mut kernels: Vec<&str> = self.runs.iter().map(|run| release(run, host)).collect();
+        kernels.retain(|kernel| !kernel.is_empty());
         kernels.sort_by_key(|kernel| std::cmp::Reverse(version(kernel)));
         kernels.dedup();
         kernels

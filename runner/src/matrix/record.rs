@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A file that makes a directory a record.
 const FILE: &str = "run.json";
@@ -15,10 +15,14 @@ const FILE: &str = "run.json";
 pub struct Record {
     pub revision: String,
     pub date: String,
+    /// Empty if the run had none.
+    #[serde(default, deserialize_with = "or_empty")]
     pub kernel: String,
+    #[serde(default, deserialize_with = "or_empty")]
     pub stock_kernel: String,
     pub arch: String,
     pub qemu: String,
+    #[serde(default, deserialize_with = "or_empty")]
     pub module_sha256: String,
     pub stages: Vec<Outcome>,
 }
@@ -32,6 +36,10 @@ pub struct Outcome {
     pub skipped: u64,
     #[serde(default)]
     pub reported: u64,
+}
+
+fn or_empty<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 /// All records of `directories`, the oldest first.
@@ -86,7 +94,8 @@ mod tests {
 
     #[test]
     fn records_are_found_and_sorted() {
-        let top = tempdir("found");
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path().to_path_buf();
         for (name, date) in [
             ("b", "2026-01-02"),
             ("a", "2026-01-03"),
@@ -100,12 +109,18 @@ mod tests {
         let dates: Vec<&str> = found.iter().map(|record| record.date.as_str()).collect();
         assert_eq!(dates, ["2026-01-01", "2026-01-02", "2026-01-03"]);
         assert_eq!(found[0].stages[0].reported, 1);
-        fs::remove_dir_all(&top).unwrap();
+        let bare = RECORD.replace(
+            r#""stock_kernel": "7.3.4+deb13-amd64""#,
+            r#""stock_kernel": null"#,
+        );
+        fs::write(top.join("a").join(FILE), bare).unwrap();
+        assert_eq!(read_all(&[top.join("a")]).unwrap()[0].stock_kernel, "");
     }
 
     #[test]
     fn what_is_no_record_is_an_error() {
-        let top = tempdir("none");
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path().to_path_buf();
         let error = read_all(std::slice::from_ref(&top))
             .unwrap_err()
             .to_string();
@@ -115,13 +130,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("remove its directory"), "{error}");
-        fs::remove_dir_all(&top).unwrap();
+        drop(temporary);
         assert!(read_all(&[top]).is_err());
-    }
-
-    fn tempdir(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("matrix-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        dir
     }
 }
