@@ -121,15 +121,15 @@ fn add_migratable(suite: &mut Suite, config: &Arc<Config>) {
     kvm_ring::add(suite, config);
     arcs::add(suite, config);
     recovery::add(suite, config);
+    quiet::add(suite, config);
     if net {
-        quiet::add(suite, config);
         round_trip::add(suite, config);
-        precopy::add(suite, config);
-        observe::add(suite, config);
-        vfmig::add(suite, config);
     } else {
         blk::add(suite, config);
     }
+    precopy::add(suite, config);
+    observe::add(suite, config);
+    vfmig::add(suite, config);
     if config.transitional {
         legacy::add(suite, config);
     }

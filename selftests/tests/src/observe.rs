@@ -22,7 +22,8 @@ use vvp_harness::{expect, expect_eq, kmod, note, skip};
 
 use crate::config::{Config, Driver};
 use crate::framing;
-use crate::rig::{self, Talk};
+use crate::rig;
+use crate::work::Work;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -64,7 +65,7 @@ struct Pair {
     source: Device,
     target: Device,
     files: [Files; 2],
-    talk: Talk,
+    work: Work,
 }
 
 /// What a client itself knows of a migration.
@@ -83,12 +84,12 @@ impl Pair {
         let (vf, vf2) = (config.vf()?, config.vf2()?);
         let source = rig::open(config, &vf, Driver::Rs, config.access)?;
         let target = rig::open_in(config, &vf2, Driver::Rs, source.space())?;
-        let talk = Talk::start(config, &vf, &source)?;
+        let work = Work::start(config, &vf, &source)?;
         Ok(Self {
             source,
             target,
             files: [Files::of(&vf), Files::of(&vf2)],
-            talk,
+            work,
         })
     }
 
@@ -104,7 +105,7 @@ impl Pair {
         same_state(source, &self.source)?;
         let mut stream = fd.read_available()?;
         let pre_copy = moved(&stream);
-        self.talk.net.set_mac([2, 0, 0, 0, 0, 9])?;
+        self.work.change()?;
         self.source.go(State::StopCopy)?;
         same_state(source, &self.source)?;
         let rest = fd.read_all()?;

@@ -10,10 +10,11 @@ use vvp_harness::control::Control;
 use vvp_harness::ktap::Suite;
 use vvp_harness::net::PageWriter;
 use vvp_harness::vfio::{DmaBuffer, PAGE, State};
-use vvp_harness::{expect, expect_eq, note};
+use vvp_harness::{expect, expect_eq};
 
 use crate::config::{Config, Driver};
-use crate::rig::{self, Talk};
+use crate::rig;
+use crate::work::Work;
 
 const IOVA: u64 = 0x9000_0000;
 const PATTERN: u64 = 0x5a5a_a5a5_1234_8765;
@@ -70,9 +71,9 @@ impl Witness {
 fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
     let vf = config.vf()?;
     let device = rig::open(config, &vf, driver, config.access)?;
-    let mut talk = Talk::start(config, &vf, &device)?;
-    talk.exchange(5)?;
-    talk.net.drain()?;
+    let mut work = Work::start(config, &vf, &device)?;
+    work.exchange(5)?;
+    work.rest()?;
     let mut witness = if config.bench {
         let page = DmaBuffer::new(IOVA, PAGE)?;
         for at in (0..PAGE).step_by(8) {
@@ -92,21 +93,18 @@ fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
     let fd = device
         .set_state(state)
         .with_context(|| format!("to {state}"))?;
-    for vector in 0..talk.interrupts.vectors() {
-        talk.interrupts.take(vector)?;
+    for vector in 0..work.interrupts().vectors() {
+        work.interrupts().take(vector)?;
     }
     if let Some(witness) = &mut witness {
         witness.control.dma_writes(&witness.name, true)?;
     }
-    for _ in 0..3 {
-        talk.send_to_net()?;
-        talk.send_to_peer()?;
-    }
+    work.order()?;
     std::thread::sleep(WHILE);
-    talk.expect_silence()?;
-    for vector in 0..talk.interrupts.vectors() {
+    work.expect_idle()?;
+    for vector in 0..work.interrupts().vectors() {
         expect_eq!(
-            talk.interrupts.take(vector)?,
+            work.interrupts().take(vector)?,
             0,
             "interrupts of vector {vector}"
         );
@@ -117,11 +115,5 @@ fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
     drop(fd);
 
     device.go(State::Running)?;
-    talk.expect_at_peer()?;
-    // A wire may lose what came while nobody listened.
-    talk.send_to_net()?;
-    let lost = talk.expect_latest_at_net()?;
-    note!("{lost} of 3 frames that came to the stopped device are lost");
-    talk.exchange(10)?;
-    talk.expect_silence()
+    work.expect_done()
 }

@@ -15,7 +15,7 @@ use vvp_harness::ktap::Suite;
 use vvp_harness::vfio::Access;
 use vvp_harness::{expect, expect_eq};
 
-use crate::config::{Config, Driver};
+use crate::config::{Config, DeviceType, Driver};
 use program::{Run, run};
 
 pub use edu::add as add_edu;
@@ -80,7 +80,11 @@ fn list_and_info(config: &Config) -> Result<()> {
     let found = entry(&vf.address().to_string()).unwrap_or_default();
     expect_eq!(found["driver"], config.driver_name(Driver::Rs), "driver");
     expect_eq!(found["vfio"], true, "vfio");
-    expect_eq!(found["kind"], "virtio network", "kind");
+    let kind = match config.device {
+        DeviceType::Net => "virtio network",
+        DeviceType::Blk => "virtio block",
+    };
+    expect_eq!(found["kind"], kind, "kind");
     expect_eq!(found["migration"]["known"], "yes", "migration");
     expect_eq!(found["migration"]["state"], "RUNNING", "state");
     let unbound = entry(&other.address().to_string()).unwrap_or_default();
