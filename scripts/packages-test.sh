@@ -108,8 +108,9 @@ install() {
 files() {
 	in_clean dpkg --verify $name-dkms $name-tools
 	local file
-	for file in usr/bin/{vfio-bench,vvp-selftests,vfmig} "usr/src/$name-$first"/{dkms.conf,Kbuild,Makefile,rust/logic} \
-		usr/share/man/man1/{vfio-bench,vvp-selftests,vfmig}.1.gz usr/share/bash-completion/completions/{vfio-bench,vvp-selftests,vfmig} \
+	for file in usr/bin/{vfio-bench,vfio-bench-guest,vfio-mig-conformance,vvp-selftests,vfmig} "usr/src/$name-$first"/{dkms.conf,Kbuild,Makefile,rust/logic} \
+		usr/share/man/man1/{vfio-bench,vfio-bench-guest,vfio-mig-conformance,vvp-selftests,vfmig}.1.gz \
+		usr/share/bash-completion/completions/{vfio-bench,vfio-bench-guest,vfio-mig-conformance,vvp-selftests,vfmig} \
 		usr/share/zsh/vendor-completions/_vfmig usr/share/fish/vendor_completions.d/vfmig.fish \
 		usr/share/doc/$name-{dkms,tools}/{copyright,changelog.gz} usr/share/doc/$name-dkms/packages.rst.gz \
 		usr/lib/systemd/system/$name@.service usr/libexec/$name/vvp-functions; do
@@ -123,7 +124,10 @@ programs() {
 	in_clean vfmig --help
 	in_clean vfio-bench --version
 	in_clean vvp-selftests --list | grep round_trip >/dev/null
-	in_clean bash -c '. /usr/share/bash-completion/completions/vfio-bench; complete -p vfio-bench'
+	in_clean vfio-mig-conformance --list | grep vfio >/dev/null
+	# There is no bench here, which it says.
+	{ in_clean vfio-bench-guest vf-up 2>&1 || :; } | grep '^vfio-bench-guest: '
+	in_clean bash -c '. /usr/share/bash-completion/completions/vfio-bench; complete -p vfio-bench vfio-bench-guest vfio-mig-conformance'
 }
 
 service() {
