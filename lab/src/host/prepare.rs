@@ -29,7 +29,7 @@ impl Driver {
     pub fn name(self) -> &'static str {
         match self {
             Driver::Rs => kmod::OURS,
-            Driver::C => kmod::PEER,
+            Driver::C => kmod::REFERENCE,
         }
     }
 }

@@ -45,7 +45,7 @@ impl Bench {
         let pf = bench::physical_function(&address)?;
         kmod::load_vfio_stack(true)?;
         kmod::load(kmod::OURS, "")?;
-        kmod::load(kmod::PEER, "")?;
+        kmod::load(kmod::REFERENCE, "")?;
         pf.wait_netdev()?;
         let most = pf.attribute("sriov_totalvfs")?;
         let count = most.trim().parse().context("sriov_totalvfs")?;
@@ -65,7 +65,7 @@ impl Bench {
         let function = self.functions.get(index).context("too few functions")?;
         let driver = match subject {
             Subject::Rs => kmod::OURS,
-            Subject::C => kmod::PEER,
+            Subject::C => kmod::REFERENCE,
             _ => anyhow::bail!("{subject} is no driver"),
         };
         function.bind(driver)?;

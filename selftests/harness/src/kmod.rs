@@ -20,7 +20,7 @@ use crate::pci;
 /// Our module's name, which is also its driver's.
 pub const OURS: &str = "virtio_vfio_pci_rs";
 /// The in-tree C driver's module and driver name.
-pub const PEER: &str = "virtio_vfio_pci";
+pub const REFERENCE: &str = "virtio_vfio_pci";
 
 /// The sample driver's module and driver name.
 pub const SAMPLE: &str = "edu_vfio_pci_rs";

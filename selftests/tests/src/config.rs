@@ -34,8 +34,8 @@ pub struct Arguments {
     #[arg(long, env = "VVP_DRIVER", value_name = "NAME", default_value = kmod::OURS)]
     driver: String,
     /// The driver to compare with and to exchange streams with
-    #[arg(long, env = "VVP_PEER_DRIVER", value_name = "NAME", default_value = kmod::PEER)]
-    peer_driver: String,
+    #[arg(long, env = "VVP_REFERENCE_DRIVER", value_name = "NAME", default_value = kmod::REFERENCE)]
+    reference_driver: String,
     /// This machine is the bench's: set it up, and use the bench's control socket
     #[arg(long)]
     bench: bool,
@@ -129,7 +129,7 @@ pub struct Config {
     vf: Option<Address>,
     vf2: Option<Address>,
     driver: String,
-    peer_driver: String,
+    reference_driver: String,
     /// On the bench.
     pub bench: bool,
     /// The physical function cannot migrate its VFs.
@@ -155,7 +155,7 @@ impl Config {
             vf: arguments.vf,
             vf2: arguments.vf2,
             driver: arguments.driver,
-            peer_driver: arguments.peer_driver,
+            reference_driver: arguments.reference_driver,
             bench: arguments.bench,
             no_admin: arguments.no_admin,
             edu: arguments.edu,
@@ -236,7 +236,7 @@ impl Config {
     pub fn driver_name(&self, driver: Driver) -> &str {
         match driver {
             Driver::Rs => &self.driver,
-            Driver::C => &self.peer_driver,
+            Driver::C => &self.reference_driver,
             Driver::Plain => "vfio-pci",
         }
     }
@@ -246,12 +246,12 @@ impl Config {
         self.driver_name(driver).replace('-', "_")
     }
 
-    /// Loads `driver`'s module; a peer that the system does not have is a reason to skip.
+    /// Loads `driver`'s module; a reference that the system does not have is a reason to skip.
     pub fn load(&self, driver: Driver) -> Result<()> {
         let loaded = kmod::load(&self.module_name(driver), "");
         match loaded {
             Err(error) if driver == Driver::C && !(self.bench && self.access == Access::Cdev) => {
-                skip!("this system has no {}: {error:#}", self.peer_driver)
+                skip!("this system has no {}: {error:#}", self.reference_driver)
             }
             other => other,
         }
