@@ -39,7 +39,7 @@ const STACK: [(&str, &str); 5] = [
 /// Modules beyond the stack.
 const OTHERS: [(&str, &str); 4] = [
     ("vfio_pci", "drivers/vfio/pci/vfio-pci.ko"),
-    (PEER, "drivers/vfio/pci/virtio/virtio-vfio-pci.ko"),
+    (REFERENCE, "drivers/vfio/pci/virtio/virtio-vfio-pci.ko"),
     ("kvm", "arch/x86/kvm/kvm.ko"),
     ("kvm_amd", "arch/x86/kvm/kvm-amd.ko"),
 ];

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use vvp_harness::kmod::{OURS, PEER};
+use vvp_harness::kmod::{OURS, REFERENCE};
 
 use super::Finding;
 use crate::host::Host;
@@ -47,14 +47,14 @@ fn module(host: &Host, known: &Known, names: &[&str], remedy: &str) -> Finding {
 }
 
 fn driver(host: &Host) -> Finding {
-    let there: Vec<&str> = [OURS, PEER]
+    let there: Vec<&str> = [OURS, REFERENCE]
         .into_iter()
         .filter(|name| host.has_module(name))
         .collect();
     if there.is_empty() {
         Finding::failed(
             "driver",
-            format!("neither {OURS} nor {PEER}"),
+            format!("neither {OURS} nor {REFERENCE}"),
             format!("insmod {OURS}.ko"),
         )
     } else {

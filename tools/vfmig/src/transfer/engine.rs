@@ -169,7 +169,7 @@ impl Engine<'_> {
         changed.with_context(|| whose)
     }
 
-    fn begin_phase(&self, name: &str, side: Side) -> u64 {
+    fn begin_phase(&mut self, name: &str, side: Side) -> u64 {
         self.pump.progress.phase(&side.phase(name));
         self.clock.now()
     }
