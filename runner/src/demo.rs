@@ -48,7 +48,8 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
         }
         progress.tick();
     })?;
-    let good = outcome.status == 0 && outcome.alarms.is_empty();
+    let panic = outcome.bench_panic();
+    let good = outcome.status == 0 && outcome.alarms.is_empty() && panic.is_none();
     progress.finish(if good { "done" } else { "FAILED" });
     let path = outcome.dir.file(REPORT);
     match fs::read_to_string(&path) {
@@ -64,6 +65,9 @@ pub fn run(setup: &Setup, driver: &str, keep: bool) -> Result<bool> {
     }
     for alarm in &outcome.alarms {
         eprintln!("    kernel of the host under test: {alarm}");
+    }
+    if let Some(panic) = panic {
+        eprintln!("    bench: {panic}");
     }
     if !good {
         outcome.dir.keep();

@@ -249,18 +249,19 @@ fn run_l1(options: &L1) -> Result<u8> {
     for alarm in &outcome.alarms {
         eprintln!("kernel log: {alarm}");
     }
+    let panic = outcome.bench_panic();
+    if let Some(panic) = &panic {
+        eprintln!("bench: {panic}");
+    }
+    let sound = outcome.alarms.is_empty() && panic.is_none();
     if outcome.timed_out() {
         eprintln!("the command did not end within {} s", options.timeout);
     }
-    if outcome.status != 0 || !outcome.alarms.is_empty() || options.keep {
+    if outcome.status != 0 || !sound || options.keep {
         eprintln!("logs: {}", paths::outside(outcome.dir.path()).display());
     }
     let status = u8::try_from(outcome.status).unwrap_or(1);
-    Ok(if outcome.alarms.is_empty() {
-        status
-    } else {
-        status.max(1)
-    })
+    Ok(if sound { status } else { status.max(1) })
 }
 
 /// Copies the files in `from` to `to`.
