@@ -8,8 +8,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
-	check-quick check-series check-debug check-all matrix setup-debug bench deb docs cache cache-prune distclean \
-	conformance fuzz help
+	check-quick check-series check-debug check-all matrix setup-debug bench deb docs cache \
+	cache-prune distclean conformance fuzz torture proof help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -89,6 +89,14 @@ fuzz:
 	@scripts/toolroot.sh build
 	@scripts/fuzz.sh run $(or $(TIME),10m) $(TARGETS)
 
+# Anything in any order; on the debug kernel, if 'scripts/kernel.sh build debug' has made it.
+torture: setup
+	@scripts/torture.sh run $(or $(TIME),10m) $(SEED)
+
+# Of what the two above have counted.
+proof:
+	@scripts/selftests.sh run proof --out /src/Documentation/proof.rst
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -122,6 +130,8 @@ help:
 	@echo 'make bench            measure the driver beside the in-tree one, for Documentation/performance'
 	@echo 'make conformance      run the VFIO conformance suite on four drivers, for Documentation/conformance'
 	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
+	@echo 'make torture          do anything with the driver in any order, for TIME=10m; SEED=N repeats a run'
+	@echo 'make proof            make Documentation/proof.rst of what fuzzing and torture have counted'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'

@@ -192,12 +192,12 @@ impl vfio::Migration for Migration {
     }
 
     fn save(&self, device: &OpenDevice) -> Result<Saver, TransitionError> {
-        let mut saver = self.pre_copy(device, false)?;
+        let mut saver = self.pre_copy(device)?;
         saver.stream.complete();
         Ok(saver)
     }
 
-    fn pre_copy(&self, device: &OpenDevice, _reinit: bool) -> Result<Saver, TransitionError> {
+    fn pre_copy(&self, device: &OpenDevice) -> Result<Saver, TransitionError> {
         let last = snapshot(device, FIRST)?;
         let stream = Buffered::new(Bytes::copy_of(&last)?)?;
         Ok(Saver { last, stream })

@@ -14,15 +14,6 @@ RECORD=Documentation/proof/fuzz.json
 
 inside() { "$TOP/scripts/toolroot.sh" run "$@"; }
 
-seconds() {
-	case $1 in
-	*[!0-9smh]* | '') die "$1: give a time in seconds, or like 10m or 2h" ;;
-	*h) echo $((${1%h} * 3600)) ;;
-	*m) echo $((${1%m} * 60)) ;;
-	*) echo "${1%s}" ;;
-	esac
-}
-
 build_targets() {
 	mkdir -p "$PRODUCTS/fuzz"
 	step fuzz "read the log: cargo says which crate and why" inside /src/scripts/fuzz-targets.sh build

@@ -147,5 +147,15 @@ revision() {
 	echo "$("${git[@]}" describe --always --abbrev=12)$changes"
 }
 
+# seconds TIME: of a time like 90, 10m or 2h.
+seconds() {
+	case $1 in
+	*[!0-9smh]* | '') die "$1: give a time in seconds, or like 10m or 2h" ;;
+	*h) echo $((${1%h} * 3600)) ;;
+	*m) echo $((${1%m} * 60)) ;;
+	*) echo "${1%s}" ;;
+	esac
+}
+
 # recipe_of SCRIPT: the lines of it that say how something is made.
 recipe_of() { sed -n '/^# BEGIN recipe/,/^# END recipe/p' "$1"; }

@@ -19,6 +19,7 @@ use crate::count::Counts;
 use crate::native;
 use crate::paths;
 use crate::progress::Progress;
+use crate::proof;
 use crate::rundir::RunDir;
 
 use pages::Page;
@@ -93,6 +94,9 @@ fn complaints(
         if !html.join(format!("{}.html", page.name)).is_file() {
             complaints.push("Sphinx made no page of it".to_string());
         }
+    }
+    if page.name == proof::PAGE && text != proof::page(top)? {
+        complaints.push("not what its records say: 'make proof' makes it anew".to_string());
     }
     if page.name == SETTINGS_PAGE {
         complaints.extend(settings::missing(top, &text)?);

@@ -24,6 +24,7 @@ pub mod native;
 pub mod nested;
 pub mod paths;
 pub mod progress;
+pub mod proof;
 pub mod qemu;
 mod results;
 pub mod rundir;

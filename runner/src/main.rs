@@ -14,7 +14,7 @@ use vvp_run::kernel::Kernel;
 use vvp_run::l1::{self, Job};
 use vvp_run::setup::Setup;
 use vvp_run::stage::{Extent, Stage};
-use vvp_run::{benchmark, demo, interrupt, matrix, paths};
+use vvp_run::{benchmark, demo, interrupt, matrix, paths, proof};
 
 /// Runs the bench, the virtual machine that plays the host under test, and
 /// tests in it.
@@ -62,6 +62,12 @@ enum Action {
         /// Directories that are records, or have records.
         #[arg(value_name = "DIR", default_value = paths::RESULTS)]
         records: Vec<PathBuf>,
+        /// The page.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Make the documentation's page of what fuzzing and torture have counted.
+    Proof {
         /// The page.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -207,6 +213,7 @@ fn act(command: &Action) -> Result<u8> {
             benchmark::run(&common.setup(), &options).map(|()| 0)
         }
         Action::Matrix { records, out } => matrix::run(records, out).map(|()| 0),
+        Action::Proof { out } => proof::run(Path::new(paths::SOURCE), out).map(|()| 0),
         Action::Demo {
             common,
             driver,

@@ -241,13 +241,12 @@ impl vfio::Migration for Migration {
         )?)
     }
 
-    fn pre_copy(&self, _device: &OpenDevice, reinit: bool) -> Result<Saver, TransitionError> {
+    fn pre_copy(&self, _device: &OpenDevice) -> Result<Saver, TransitionError> {
         Ok(Saver::running(
             self.slot.begin_use(),
             self.estimate.prepared(),
             self.stream_checksum.wanted(),
             &self.precopy_interval,
-            reinit,
         )?)
     }
 

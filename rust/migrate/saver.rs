@@ -79,8 +79,6 @@ struct Running {
     started: Instant<Monotonic>,
     interval: Arc<PrecopyInterval>,
     limit: RateLimit,
-    /// Userspace knows of repeated initial data.
-    reinit: bool,
 }
 
 impl Saver {
@@ -109,7 +107,6 @@ impl Saver {
         prepared: Prepared,
         checksum: bool,
         interval: &Arc<PrecopyInterval>,
-        reinit: bool,
     ) -> Result<Self> {
         // The guest runs, and its device may have more to say by now.
         let context = session.get(|device| Context::read(&device, None, prepared.memory))?;
@@ -121,7 +118,6 @@ impl Saver {
             started: Instant::now(),
             limit: RateLimit::new(interval.ms(), 0),
             interval: interval.clone(),
-            reinit,
         });
         saver.prepare();
         Ok(saver)
@@ -143,9 +139,10 @@ impl Saver {
     }
 
     /// Puts on the stream what it lacks of the device's state, as of now. Says
-    /// whether that was initial data. `ask` the device first how much its state is, or
-    /// take it to be as much as before.
-    fn update(&mut self, ask: bool) -> Result<bool> {
+    /// whether that was initial data, which it is only if userspace knows of `repeated`
+    /// initial data. `ask` the device first how much its state is, or take it to be as much
+    /// as before.
+    fn update(&mut self, ask: bool, repeated: bool) -> Result<bool> {
         let running = self.running.as_mut().ok_or(EINVAL)?;
         let spare = running.spare.take();
         let (context, change) = self.session.get(|device| {
@@ -168,7 +165,7 @@ impl Saver {
             Change::Values(_) | Change::Shape => {
                 // Initial bytes lie before all dirty ones. The last change is none of them: there
                 // is no question that would tell of it.
-                initial = ask && running.reinit && self.account.is_drained();
+                initial = repeated && self.account.is_drained();
                 self.outgoing.context(&context)
             }
         };
@@ -216,7 +213,7 @@ impl Saver {
     /// As [`Context::read`]; the stream can still be completed.
     pub(super) fn complete(&mut self) -> Result {
         // The guest is stopped, and each question takes the device a round trip.
-        self.update(false)?;
+        self.update(false, false)?;
         self.account.dirty += self.outgoing.end()?;
         self.retired = self.running.take();
         Ok(())
@@ -256,19 +253,19 @@ impl vfio::SaveStream for Saver {
         self.running.is_none()
     }
 
-    fn precopy_info(&mut self, _device: &vfio::OpenDevice) -> Result<vfio::PrecopyInfo> {
+    fn precopy_info(&mut self, device: &vfio::OpenDevice) -> Result<vfio::PrecopyInfo> {
         let running = self.running.as_mut().ok_or(EINVAL)?;
-        let opted_in = running.reinit;
         running.limit.set_interval(running.interval.ms());
         let now = u64::try_from(running.started.elapsed().as_millis()).unwrap_or(0);
         // As long as something is unread there is no need to ask for more.
         let mut reinit = Ok(false);
         if self.account.is_drained() && running.limit.allow(now) {
-            reinit = self.update(true);
+            // Userspace may have opted in after the session has begun.
+            reinit = self.update(true, device.has_precopy_info_v2());
             self.prepare();
         }
         Ok(vfio::PrecopyInfo {
-            reinit: opted_in.then_some(reinit?),
+            reinit: reinit?,
             initial_bytes: self.account.initial,
             dirty_bytes: self.account.dirty,
         })

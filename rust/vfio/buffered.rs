@@ -83,7 +83,7 @@ impl SaveStream for Buffered {
         Ok(PrecopyInfo {
             initial_bytes: self.initial,
             dirty_bytes: self.queue.len() - self.initial,
-            reinit: None,
+            reinit: false,
         })
     }
 }

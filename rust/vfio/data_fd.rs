@@ -198,10 +198,13 @@ impl<S: SaveStream> DataFd<S> {
             return Err(EINVAL);
         }
         // A file whose session is over is in none of the states that have this.
-        let info = self.with(SaveStream::precopy_info).map_err(|_| EINVAL)??;
+        let (info, has_flags) = self
+            .with(|stream, device| (stream.precopy_info(device), device.has_precopy_info_v2()))
+            .map_err(|_| EINVAL)?;
+        let info = info?;
         self.wake();
-        if let Some(reinit) = info.reinit {
-            let flags = if reinit {
+        if has_flags {
+            let flags = if info.reinit {
                 abi::VFIO_PRECOPY_INFO_REINIT
             } else {
                 0

@@ -89,10 +89,8 @@ pub(crate) trait Migration: Send + Sync + 'static {
 
     /// RUNNING -> PRE_COPY, RUNNING_P2P -> PRE_COPY_P2P: gives a stream that
     /// begins with the state of the device as it is, and of which more will
-    /// come; it has [`SaveStream::precopy_info`]. If `_reinit`, userspace
-    /// understands that initial data may come more than once
-    /// (`VFIO_PRECOPY_INFO_REINIT`).
-    fn pre_copy(&self, _device: &OpenDevice, _reinit: bool) -> Result<Self::Save, TransitionError> {
+    /// come; it has [`SaveStream::precopy_info`].
+    fn pre_copy(&self, _device: &OpenDevice) -> Result<Self::Save, TransitionError> {
         Err(TransitionError::Unchanged(EOPNOTSUPP))
     }
 

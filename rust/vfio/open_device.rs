@@ -86,6 +86,14 @@ impl OpenDevice {
         u32::try_from(kind) == Ok(abi::VFIO_PCI_MSIX_IRQ_INDEX)
     }
 
+    /// Whether userspace has opted in to `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`.
+    pub(crate) fn has_precopy_info_v2(&self) -> bool {
+        // SAFETY: The device is valid by the type invariant. Another thread may be opting in at
+        // this moment, without a lock; either answer will do then, and a volatile read of a byte
+        // has one.
+        unsafe { ptr::read_volatile(&raw const (*self.as_raw()).vdev.precopy_info_v2) != 0 }
+    }
+
     /// Address in the kernel of the `size` bytes at `offset` of BAR `bar`.
     ///
     /// # Errors

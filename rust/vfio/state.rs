@@ -260,10 +260,6 @@ impl<M: Migration> StateLock<M> {
         if target == State::Error.as_raw() {
             return Err(EINVAL);
         }
-        // SAFETY: `device` is valid by the requirements of this function. Another thread may be
-        // opting in at this moment, without a lock; either answer will do then, and a volatile
-        // read of a byte has one.
-        let reinit = unsafe { (&raw const (*device).precopy_info_v2).read_volatile() } != 0;
         self.with(|fsm| {
             let mut file = None;
             while fsm.state.as_raw() != target {
@@ -292,7 +288,7 @@ impl<M: Migration> StateLock<M> {
                 })?;
                 let next = State::from_raw(next)?;
                 let start = Instant::<Monotonic>::now();
-                let stepped = self.step(fsm, next, reinit);
+                let stepped = self.step(fsm, next);
                 if let Some(watcher) = self.migration.watcher() {
                     watcher.transition(&Transition {
                         from: fsm.state,
@@ -323,7 +319,6 @@ impl<M: Migration> StateLock<M> {
         &self,
         fsm: &mut Fsm<M>,
         next: State,
-        reinit: bool,
     ) -> Result<Option<ARef<File>>, TransitionError> {
         let device = fsm.device()?;
         match (fsm.state, next) {
@@ -349,7 +344,7 @@ impl<M: Migration> StateLock<M> {
                 return Ok(Some(file));
             }
             (State::Running, State::PreCopy) | (State::RunningP2p, State::PreCopyP2p) => {
-                let stream = self.migration.pre_copy(device, reinit)?;
+                let stream = self.migration.pre_copy(device)?;
                 return Ok(Some(self.begin_saving(fsm, stream)?));
             }
             (State::PreCopyP2p, State::StopCopy) => {

@@ -20,9 +20,9 @@ pub(crate) struct PrecopyInfo {
     pub(crate) initial_bytes: u64,
     /// Bytes of changes since that have not been read.
     pub(crate) dirty_bytes: u64,
-    /// Whether initial data was put on the stream anew; `None` if userspace has
-    /// not opted in to be told.
-    pub(crate) reinit: Option<bool>,
+    /// Whether initial data was put on the stream anew; only where userspace has opted in
+    /// to be told.
+    pub(crate) reinit: bool,
 }
 
 /// The state of a device on its way out.
@@ -43,7 +43,9 @@ pub(crate) trait SaveStream: Send + Unpin + 'static {
     fn is_complete(&self) -> bool;
 
     /// What the stream has, and, if it has nothing, what is new in the device
-    /// (`VFIO_MIG_GET_PRECOPY_INFO`).
+    /// (`VFIO_MIG_GET_PRECOPY_INFO`). If userspace has
+    /// [opted in](OpenDevice::has_precopy_info_v2), it understands that initial data may come
+    /// more than once.
     ///
     /// # Errors
     ///

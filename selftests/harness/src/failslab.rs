@@ -11,24 +11,38 @@ use anyhow::{Context, Result};
 use crate::skip;
 
 const SETTINGS: &str = "/sys/kernel/debug/failslab";
+/// The same for whole pages, where the kernel has that.
+const PAGES: &str = "/sys/kernel/debug/fail_page_alloc";
 /// Of the thread that opens it.
 const NTH: &str = "/proc/thread-self/fail-nth";
 
 /// Allocations that may wait for memory can be made to fail, until this is dropped.
 #[derive(Debug)]
-pub struct Failslab(());
+pub struct Failslab {
+    /// Pages are among them.
+    pages: bool,
+}
 
 impl Failslab {
-    /// Skips the test on a kernel that has no such thing.
+    /// Of slab objects. Skips the test on a kernel that has no such thing.
     pub fn enable() -> Result<Self> {
         if !Path::new(NTH).exists() || !Path::new(SETTINGS).exists() {
             skip!("the kernel has no CONFIG_FAILSLAB");
         }
-        set("ignore-gfp-wait", "N")?;
-        // Nothing but what `failing` asks for.
-        set("probability", "0")?;
-        set("verbose", "0")?;
-        Ok(Self(()))
+        prepare(SETTINGS)?;
+        Ok(Self { pages: false })
+    }
+
+    /// Of slab objects and, with CONFIG_FAIL_PAGE_ALLOC, of pages, too.
+    pub fn enable_with_pages() -> Result<Self> {
+        let mut enabled = Self::enable()?;
+        if Path::new(PAGES).exists() {
+            enabled.pages = true;
+            prepare(PAGES)?;
+            set(PAGES, "ignore-gfp-highmem", "N")?;
+            set(PAGES, "min-order", "0")?;
+        }
+        Ok(enabled)
     }
 
     /// Runs `f`, in which the `nth` allocation of this thread fails, counted from
@@ -53,11 +67,23 @@ impl Failslab {
 
 impl Drop for Failslab {
     fn drop(&mut self) {
-        let _ = set("ignore-gfp-wait", "Y");
+        let _ = set(SETTINGS, "ignore-gfp-wait", "Y");
+        if self.pages {
+            let _ = set(PAGES, "ignore-gfp-wait", "Y");
+            let _ = set(PAGES, "ignore-gfp-highmem", "Y");
+            let _ = set(PAGES, "min-order", "1");
+        }
     }
 }
 
-fn set(setting: &str, value: &str) -> Result<()> {
-    let path = Path::new(SETTINGS).join(setting);
+/// Nothing fails but what `failing` asks for, and that may be any allocation.
+fn prepare(settings: &str) -> Result<()> {
+    set(settings, "ignore-gfp-wait", "N")?;
+    set(settings, "probability", "0")?;
+    set(settings, "verbose", "0")
+}
+
+fn set(settings: &str, name: &str, value: &str) -> Result<()> {
+    let path = Path::new(settings).join(name);
     fs::write(&path, value).with_context(|| path.display().to_string())
 }

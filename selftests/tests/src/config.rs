@@ -12,6 +12,7 @@ use vvp_harness::{bench, kmod, skip, sriov};
 
 use crate::disturbance::Disturbance;
 use crate::edu;
+use crate::torture;
 
 /// Where the bench's PF is.
 const BENCH_PF: &str = "0000:01:00.0";
@@ -61,6 +62,8 @@ pub struct Arguments {
     /// The function whose disk, all of it, may be overwritten; not needed on the bench
     #[arg(long, value_name = "ADDRESS")]
     destroy_disk: Vec<Address>,
+    #[command(flatten)]
+    torture: torture::Options,
     /// Print what the tests would disturb, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -146,6 +149,8 @@ pub struct Config {
     pub device: DeviceType,
     /// Functions whose disks may be overwritten.
     destroy_disk: Vec<Address>,
+    /// How the tests at random are run.
+    pub torture: torture::Options,
 }
 
 impl Config {
@@ -164,6 +169,7 @@ impl Config {
             access: arguments.access,
             device: arguments.device,
             destroy_disk: arguments.destroy_disk,
+            torture: arguments.torture,
         })
     }
 

@@ -72,7 +72,7 @@ pub struct Device {
     file: File,
     /// The id iommufd knows it by.
     iommufd_id: Option<u32>,
-    _group: Option<File>,
+    group: Option<File>,
     space: Arc<Space>,
 }
 
@@ -106,7 +106,7 @@ impl Device {
         Ok(Self {
             file,
             iommufd_id: Some(bind.out_devid),
-            _group: None,
+            group: None,
             space: Arc::clone(space),
         })
     }
@@ -133,7 +133,7 @@ impl Device {
         Ok(Self {
             file,
             iommufd_id: None,
-            _group: Some(group),
+            group: Some(group),
             space: Arc::clone(space),
         })
     }
@@ -332,6 +332,24 @@ impl Device {
     /// Resets it.
     pub fn reset(&self) -> Result<(), Errno> {
         call::number(self.file.as_fd(), call::vfio_request(11), 0).map(drop)
+    }
+
+    /// Resets it together with all that is reset with it, which must be this user's, too.
+    pub fn hot_reset(&self) -> Result<(), Errno> {
+        // struct vfio_pci_hot_reset_info, with room for some functions.
+        let mut info = Words::new(12 + 8 * 16);
+        info.set32(0, 12 + 8 * 16);
+        call::bytes(self.file.as_fd(), call::vfio_request(12), &mut info)?;
+        // struct vfio_pci_hot_reset: the group shows whose they are, or the iommufd does.
+        let group = self.group.as_ref();
+        let groups = group.map_or(0, |_| 1);
+        let mut reset = Words::new(16);
+        reset.set32(0, 12 + 4 * groups);
+        reset.set32(8, groups);
+        if let Some(group) = group {
+            reset.set(12, &group.as_raw_fd().to_ne_bytes());
+        }
+        call::bytes(self.file.as_fd(), call::vfio_request(13), &mut reset).map(drop)
     }
 
     /// Signals every vector of an interrupt index through an eventfd of its own.

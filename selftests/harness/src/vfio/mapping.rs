@@ -6,10 +6,12 @@
 
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// Page size of the machines this runs on.
@@ -157,6 +159,25 @@ impl Mapping {
     pub fn write<T: Plain>(&self, offset: usize, value: T) {
         // SAFETY: as for `read`.
         unsafe { self.at::<T>(offset).write_volatile(value) }
+    }
+
+    /// One read(2) of `file` into this memory, at its beginning.
+    pub fn read_from(&self, file: impl AsFd, length: usize) -> Result<usize, Errno> {
+        let length = length.min(self.len());
+        let file = file.as_fd().as_raw_fd();
+        // SAFETY: by the invariant there are `length` bytes that can be written, of which no
+        // reference exists.
+        let done = unsafe { libc::read(file, self.start.as_ptr(), length) };
+        Errno::result(done).map(|done| done as usize)
+    }
+
+    /// One write(2) to `file` from this memory, from its beginning.
+    pub fn write_to(&self, file: impl AsFd, length: usize) -> Result<usize, Errno> {
+        let length = length.min(self.len());
+        let file = file.as_fd().as_raw_fd();
+        // SAFETY: by the invariant there are `length` bytes that can be read.
+        let done = unsafe { libc::write(file, self.start.as_ptr(), length) };
+        Errno::result(done).map(|done| done as usize)
     }
 
     /// Copies bytes out.

@@ -14,6 +14,7 @@ use vfio_bindings::bindings::vfio;
 
 use super::call;
 use super::device::{Device, FEATURE_HEADER};
+use super::mapping::Mapping;
 
 /// Device states, numbered as the uAPI header does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,16 @@ impl DataFd {
     /// One write(2).
     pub fn write_once(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         self.0.write(bytes).map_err(errno_of)
+    }
+
+    /// One read(2) into `memory`, which may be a device's.
+    pub fn read_into(&self, memory: &Mapping, length: usize) -> Result<usize, Errno> {
+        memory.read_from(&self.0, length)
+    }
+
+    /// One write(2) from `memory`, which may be a device's.
+    pub fn write_from(&self, memory: &Mapping, length: usize) -> Result<usize, Errno> {
+        memory.write_to(&self.0, length)
     }
 
     /// How much pre-copy data is left.

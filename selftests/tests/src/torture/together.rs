@@ -1,42 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Fixture `torture`: state changes, resets, reads, writes and questions, all at
-//! once. What counts is that the kernel has nothing to say, that everything
-//! returns, and that the device works afterwards.
+//! State changes, resets, reads, writes and questions, all at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use fastrand::Rng;
-use vvp_harness::ktap::Suite;
 use vvp_harness::vfio::{Access, DataFd, Device, State};
 use vvp_harness::{expect_eq, note};
 
 use crate::config::{Config, Driver};
 use crate::rig;
 
-const LIMIT: Duration = Duration::from_secs(180);
 const MOVES: u32 = 120;
 /// Descriptors kept open, of sessions old and new.
 const KEPT: usize = 6;
 
-/// Adds the tests.
-pub fn add(suite: &mut Suite, config: &Arc<Config>) {
-    for access in [Access::Cdev, Access::Group] {
-        let config = Arc::clone(config);
-        suite.add_slow(
-            "torture",
-            format!("rs_{access}"),
-            "all_at_once",
-            LIMIT,
-            move || all_at_once(&config, access),
-        );
-    }
-}
-
-fn all_at_once(config: &Config, access: Access) -> Result<()> {
+/// On a device reached by `access`.
+pub fn all_at_once(config: &Config, access: Access) -> Result<()> {
     let device = rig::open(config, &config.vf()?, Driver::Rs, access)?;
     let stream = rig::save(&device)?;
     let over = AtomicBool::new(false);
