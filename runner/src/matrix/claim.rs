@@ -122,6 +122,13 @@ pub const CLAIMS: &[Claim] = &[
         "a device with one resource object and a small admin queue",
     ),
     claim(
+        Stage::Debug,
+        AMD,
+        BOTH,
+        NONE,
+        "this driver's tests with KASAN, lockdep and kmemleak, which report nothing",
+    ),
+    claim(
         Stage::Wide,
         AMD,
         BOTH,
