@@ -32,9 +32,9 @@ pub struct Options {
     /// The round that it begins with: a failure says in which it was
     #[arg(long = "torture-round", value_name = "NUMBER", default_value_t = 1)]
     round: u64,
-    /// How long it goes on
-    #[arg(long = "torture-seconds", value_name = "S", default_value_t = 75)]
-    seconds: u64,
+    /// How long it goes on; without, there is no such test
+    #[arg(long = "torture-seconds", value_name = "S")]
+    seconds: Option<u64>,
 }
 
 /// Adds the tests.
@@ -50,12 +50,12 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         );
     }
     // It takes away what a host's own users need.
-    if !config.bench {
+    let Some(seconds) = config.torture.seconds.filter(|_| config.bench) else {
         return;
-    }
+    };
     let config = Arc::clone(config);
-    let limit = Duration::from_secs(config.torture.seconds) + LAST_ROUND;
-    suite.add_slow("torture", "rs", "at_random", limit, move || {
-        rounds::at_random(&config, config.torture)
+    let time = Duration::from_secs(seconds);
+    suite.add_slow("torture", "rs", "at_random", time + LAST_ROUND, move || {
+        rounds::at_random(&config, config.torture, time)
     });
 }

@@ -24,9 +24,8 @@ use crate::rig;
 const VFS: u32 = 2;
 
 /// Rounds until the time is up.
-pub fn at_random(config: &Config, options: Options) -> Result<()> {
+pub fn at_random(config: &Config, options: Options, time: Duration) -> Result<()> {
     let begun = Instant::now();
-    let time = Duration::from_secs(options.seconds);
     let book = Book::new()?;
     let failslab = Failslab::enable_with_pages()?;
     let pf = config.vf()?.physfn().context("no PF")?;
