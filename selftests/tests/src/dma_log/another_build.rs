@@ -31,7 +31,8 @@ pub fn not_read(config: &Config) -> Result<()> {
     }
     let mut file = NamedTempFile::with_suffix(".ko").context("a file for a module")?;
     file.write_all(&image).context("writing a module")?;
-    with_module(config, file.path())
+    // As long as it is open to be written, the kernel does not load it.
+    with_module(config, &file.into_temp_path())
 }
 
 /// Puts `new`, of the same length, wherever `image` has `old`; says how often.
