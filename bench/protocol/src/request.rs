@@ -154,7 +154,11 @@ pub enum Action {
 
 /// Actions as they are written: each known by the names of its fields.
 #[derive(Deserialize, Serialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = r#"an action is one of {"status":N,"qualifier":N}, {"delay_ms":N}, {"late_ms":N}, {"silence":true}, {"result_size":N}, {"written":N} and {"result_fill":N}"#
+)]
 enum Wire {
     Status { status: u16, qualifier: u16 },
     Delay { delay_ms: u64 },

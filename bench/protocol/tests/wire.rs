@@ -156,3 +156,10 @@ fn what_is_missing_or_no_request_is_refused() {
         refused(text);
     }
 }
+
+#[test]
+fn an_unknown_action_is_refused_with_those_that_there_are() {
+    let request = r#"{"cmd":"inject","opcode":16,"action":{"status":5000}}"#;
+    let error = serde_json::from_str::<Request>(request).unwrap_err();
+    assert!(error.to_string().contains(r#""qualifier":N"#), "{error}");
+}
