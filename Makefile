@@ -9,7 +9,7 @@ export SIGN SIGN_KEY SIGN_CERT VVP_KERNEL_SERIES
 
 .PHONY: kernel-is-fit module modules_install samples clean setup setup-demo demo check \
 	check-quick check-series check-debug check-all matrix setup-debug bench deb docs cache \
-	cache-prune distclean conformance fuzz torture proof help
+	cache-prune distclean conformance fuzz torture proof vfio-bench help
 
 module: kernel-is-fit
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -97,6 +97,10 @@ torture: setup
 proof:
 	@scripts/selftests.sh run proof --out /src/Documentation/proof.rst
 
+# The bench alone, as static programs. In the cache; OUT=DIR copies them there.
+vfio-bench:
+	@scripts/vfio-bench.sh build $(OUT)
+
 # In the cache; OUT=DIR copies them there.
 deb:
 	@scripts/packages.sh build $(OUT)
@@ -132,6 +136,7 @@ help:
 	@echo 'make fuzz             fuzz everything that parses, for TIME=10m; TARGETS="..." chooses some'
 	@echo 'make torture          do anything with the driver in any order, for TIME=10m; SEED=N repeats a run'
 	@echo 'make proof            make Documentation/proof.rst of what fuzzing and torture have counted'
+	@echo 'make vfio-bench       build the bench alone, as static programs; OUT=DIR copies them there'
 	@echo 'make deb              build Debian packages of module (DKMS) and tools; OUT=DIR copies them there'
 	@echo 'make docs             build the documentation as HTML'
 	@echo 'make setup            fetch and build what demo and check need, and stop there'

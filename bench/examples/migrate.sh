@@ -16,6 +16,8 @@ vmm=${VMM:-qemu-system-x86_64}
 driver=${DRIVER:-virtio_vfio_pci}
 kernel=${KERNEL:-$here/bzImage}
 initrd=${INITRD:-$here/guest.gz}
+# Seconds after which something is taken to hang. A host that is interpreted is slow.
+patience=300
 dir=$(mktemp -d)
 PATH=$here:$PATH
 
@@ -25,7 +27,7 @@ declare -A to from
 qmp() {
 	local line
 	printf '{"execute":"%s","arguments":%s}\n' "$2" "${3:-"{}"}" >&"${to[$1]}"
-	while read -r -t 20 -u "${from[$1]}" line; do
+	while read -r -t $patience -u "${from[$1]}" line; do
 		case $line in
 		*'"error"'*) echo "$line" >&2; return 1 ;;
 		*'"return"'*) echo "$line"; return ;;
@@ -51,10 +53,9 @@ start() {
 	qmp "$name" qmp_capabilities >/dev/null
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for COMMAND...: until it succeeds.
 wait_for() {
-	local end=$((SECONDS + $1))
-	shift
+	local end=$((SECONDS + patience))
 	until "$@"; do
 		[ $SECONDS -lt $end ] || { echo "in vain: $*"; tail -n 5 "$dir"/*.console; return 1; }
 		sleep 1
@@ -74,25 +75,25 @@ modprobe kvm_amd 2>/dev/null || modprobe kvm_intel
 [ -e "/sys/bus/pci/drivers/$driver" ] || modprobe "$driver"
 vfio-bench-guest vf-up --count 2 --driver "$driver" >"$dir/functions"
 mapfile -t functions <"$dir/functions"
-ip address add 192.168.77.1/24 dev eth0
+ip address replace 192.168.77.1/24 dev eth0
 ip link set eth0 up
 
 start source "${functions[0]}"
-wait_for 60 echoes source
+wait_for echoes source
 start target "${functions[1]}" -incoming "unix:$dir/migration"
 [ -z "${FAULT:-}" ] || vfio-bench-guest ask "$FAULT"
 qmp source migrate "{\"uri\":\"unix:$dir/migration\"}" >/dev/null
-wait_for 120 migrated
+wait_for migrated
 echo "$status"
 if ! grep -q '"status": "completed"' <<<"$status"; then
 	# The guest is to go on where it was.
 	before=$(number source tail)
-	wait_for 60 goes_on
+	wait_for goes_on
 	echo "the migration failed, and the guest goes on at its source"
 	exit 2
 fi
 last=$(number source tail)
-wait_for 60 echoes target
+wait_for echoes target
 first=$(number target head)
 echo "counted to $last at the source, from $first on at the target"
 [ "$first" -gt "$last" ]
