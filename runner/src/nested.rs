@@ -16,7 +16,7 @@ use anyhow::Result;
 
 use crate::count::Counts;
 
-/// How often a run is made at most. On a slow machine every fourth is broken.
+/// How often a run is made at most.
 const ATTEMPTS: usize = 5;
 
 /// In the console log if L1's kernel died while it entered or left a guest.
@@ -31,6 +31,9 @@ const LOST_GUEST: [&str; 3] = [
     "it ended (exit status: 0)",
     "Broken pipe (os error 32)",
 ];
+
+/// What its VMM says of a guest whose processor KVM cannot run any more.
+const BROKEN_PROCESSOR: &str = "the guest is 'internal-error' on the target";
 
 /// Makes a run, and makes it again if the emulator has broken it.
 pub fn run(name: &str, mut attempt: impl FnMut() -> Result<Counts>) -> Result<Counts> {
@@ -63,10 +66,15 @@ fn broken(result: &Result<Counts>) -> Option<String> {
             first.contains(DIED_IN_SWITCH).then(|| first.to_string())
         }
         Ok(counts) => {
-            let lost = |reason: &str| LOST_GUEST.iter().any(|text| reason.contains(text));
+            let lost = |reason: &str| {
+                reason.contains(BROKEN_PROCESSOR)
+                    || LOST_GUEST.iter().any(|text| reason.contains(text))
+            };
             // All that failed was not reached, since the guest was lost.
             let reasons = || counts.failed.iter().map(|remark| remark.reason.as_str());
-            let unreached = reasons().all(|reason| reason.starts_with("not reached: "));
+            let unreached = reasons().all(|reason| {
+                reason.starts_with("not reached: ") || reason.contains(BROKEN_PROCESSOR)
+            });
             reasons()
                 .find(|reason| unreached && lost(reason))
                 .map(str::to_string)
@@ -104,12 +112,13 @@ mod tests {
         let (result, count) = attempts(vec![
             Ok(failing(&[SILENT, SILENT])),
             Err(panic),
+            Ok(failing(&[BROKEN_PROCESSOR, SILENT])),
             Ok(Counts::default()),
         ]);
-        assert_eq!(count, 3);
+        assert_eq!(count, 4);
         let counts = result.expect("counts");
         assert!(counts.failed.is_empty());
-        assert_eq!(counts.reports.len(), 2);
+        assert_eq!(counts.reports.len(), 3);
     }
 
     #[test]
@@ -126,6 +135,7 @@ mod tests {
             failing(&[SILENT, "3 of 64 pages stale"]),
             failing(&["not reached: the migration did not complete"]),
             failing(&["the guest did not answer "]),
+            failing(&[BROKEN_PROCESSOR, "3 of 64 pages stale"]),
         ] {
             let (result, count) = attempts(vec![Ok(counts.clone()), Ok(Counts::default())]);
             assert_eq!((count, result.expect("counts")), (1, counts));

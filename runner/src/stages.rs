@@ -142,26 +142,16 @@ const STOCK_TESTS: [&str; 14] = [
     "observe.rs.open",
 ];
 
-/// What our driver does, and no test that the in-tree driver takes part in: lockdep reports
-/// that one, and looks no further.
-const DEBUG_TESTS: [&str; 18] = [
+/// What is run on the debug kernel besides those: what our driver does, and no test that
+/// the in-tree driver takes part in. Lockdep reports that one, and looks no further.
+const DEBUG_TESTS: [&str; 8] = [
     "passthrough.rs",
     "iommu.rs",
     "dirty.rs",
     "dma_log.",
     "vmm.",
-    "arcs.rs",
-    "quiet.rs",
-    "recovery.rs",
-    "round_trip.rs_to_rs",
-    "precopy.rs",
-    "stream.rs",
-    "sealed.rs",
     "observe.",
     "data_fd.rs",
-    "lifetimes.rs",
-    "torture.rs",
-    "faults.rs",
     "weaknesses.rs",
 ];
 
@@ -425,7 +415,12 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::Packages => ktap_script("packages-test.sh", minutes(30), progress),
         Stage::Debug => in_l1(
             &setup.on_debug_kernel(),
-            &[&["vvp-selftests", "--bench"], &DEBUG_TESTS[..]].concat(),
+            &[
+                &["vvp-selftests", "--bench"],
+                &MIGRATION_TESTS[..],
+                &DEBUG_TESTS[..],
+            ]
+            .concat(),
             // virtio_pci of Linux 7.3 allocates indirect tables with a spin lock held.
             &["--no-indirect"],
             minutes(75),

@@ -84,8 +84,9 @@ impl Disk {
         loop {
             let now = guest.ask(FUNCTION, Command::Status)?.disk;
             let over = now.rounds >= arrived.rounds + CONTINUED || now.error.is_some();
-            work.disk.after = Some(now);
             if over || Instant::now() > deadline {
+                // Not before: what a guest that is lost meanwhile did is no result.
+                work.disk.after = Some(now);
                 return Ok(());
             }
             sleep(Duration::from_millis(200));

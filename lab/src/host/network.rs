@@ -88,8 +88,9 @@ impl Network {
             };
             let both = continued(&now.guest, &before.guest) && continued(&now.peer, &before.peer);
             let broken = now.guest.stream.error.is_some() || now.peer.stream.error.is_some();
-            work.after = Some(now);
             if both || broken || Instant::now() > deadline {
+                // Not before: what a guest that is lost meanwhile did is no result.
+                work.after = Some(now);
                 return Ok(());
             }
             sleep(Duration::from_millis(200));

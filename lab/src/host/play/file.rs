@@ -33,7 +33,9 @@ impl Plot<'_> {
         };
         let side = source.side.other();
         self.set_off(hop, &mut source)?;
-        let start_us = self.leave(hop, &mut source, &way)?;
+        let start_us = self
+            .leave(hop, &mut source, &way)
+            .with_context(|| source.vm.last_words())?;
         self.end_source(hop, start_us, source)?;
 
         let size = fs::metadata(Path::new(PATH))

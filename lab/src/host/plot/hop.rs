@@ -22,7 +22,8 @@ impl Plot<'_> {
         target.vm.expect(way)?;
         let start_us = self
             .leave(hop, &mut source, way)
-            .with_context(|| target.vm.last_words())?;
+            .with_context(|| target.vm.last_words())
+            .with_context(|| source.vm.last_words())?;
         self.land(hop, start_us, &mut target)
             .with_context(|| target.vm.last_words())?;
         self.end_source(hop, start_us, source)?;
@@ -58,8 +59,7 @@ impl Plot<'_> {
             source.vm.limit_downtime(limit)?;
         }
         let start_us = transfer::begin(source.vm.as_mut(), way)?;
-        let mut migration = transfer::wait_until_ended(source.vm.as_mut())
-            .with_context(|| source.vm.last_words())?;
+        let mut migration = transfer::wait_until_ended(source.vm.as_mut())?;
         let facts = &mut self.report.hops[hop];
         facts.dirty_tracker = Some(source.vm.dirty_tracker()?);
         if let Some(kind) = self.options.scenario.guest.iommu {
@@ -75,10 +75,7 @@ impl Plot<'_> {
         migration.note(start_us, "source", &source.vm.moments()?);
         let failure = migration.failure.clone().unwrap_or_default();
         facts.migration = Some(migration);
-        bail!(
-            "the migration did not complete: {failure} ({})",
-            source.vm.last_words()
-        );
+        bail!("the migration did not complete: {failure}");
     }
 
     /// Waits until the guest, sent at `start_us`, goes on in `target`.

@@ -34,7 +34,7 @@ pub fn xml(common: &Common, vf: &Function, model: Option<&str>) -> Result<String
     <initrd>{initrd}</initrd>
     <cmdline>console=ttyS0 panic=-1 loglevel=5</cmdline>
   </os>
-  <features><acpi/></features>
+  <features><acpi/><apic eoi='off'/></features>
   <cpu mode='host-passthrough'/>
   <on_reboot>destroy</on_reboot>
   <on_crash>destroy</on_crash>
