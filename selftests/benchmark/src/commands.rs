@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use report::Point;
-use vvp_harness::control::{Action, MIGRATION_OPCODES};
+use vvp_harness::control::{Action, opcode};
 use vvp_harness::vfio::State;
 
 use crate::clock::micros;
@@ -76,7 +76,7 @@ fn slow(
         for pair in by_turns(pairs, number) {
             let touched = changed.map(|percent| SIZE.share(percent));
             let ready = Ready::new(pair, &mut bench.control, touched)?;
-            for opcode in MIGRATION_OPCODES {
+            for opcode in opcode::MIGRATION {
                 bench
                     .control
                     .inject(opcode, 1, u32::MAX, Action::DelayMs(SLOW_MS))?;

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use vvp_harness::control::MIGRATION_OPCODES;
+use vvp_harness::control::opcode;
 use vvp_harness::ktap::Suite;
 use vvp_harness::memcg::Group;
 use vvp_harness::vfio::{Access, DataFd, State};
@@ -226,7 +226,7 @@ fn migrate(config: &Config, driver: Driver, course: Course) -> Result<u64> {
     let after = control.state()?;
     // What a driver does when the guest runs holds nobody up; one command makes it run.
     let commands = after.all_commands() - before.all_commands() + 1;
-    for opcode in MIGRATION_OPCODES {
+    for opcode in opcode::MIGRATION {
         let given = after.commands(opcode) - before.commands(opcode);
         if given > 0 {
             note!("{driver:?}: {given} with opcode {opcode:#x}");

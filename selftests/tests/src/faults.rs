@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
-use vvp_harness::control::{Action, AdminObject, Control};
+use vvp_harness::control::{Action, AdminObject, Control, REFUSE, opcode};
 use vvp_harness::ktap::Suite;
 use vvp_harness::memcg::Group;
 use vvp_harness::pci::Function;
@@ -21,27 +21,14 @@ use crate::rig;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-const CREATE: u16 = 0x0a;
-const DESTROY: u16 = 0x0d;
-const METADATA: u16 = 0x0e;
-const GET: u16 = 0x0f;
-const SET: u16 = 0x10;
-const MODE_SET: u16 = 0x11;
-
 /// Opcodes whose failure fails a migration.
 const NEEDED: [(&str, u16); 5] = [
-    ("create", CREATE),
-    ("metadata", METADATA),
-    ("get", GET),
-    ("set", SET),
-    ("mode_set", MODE_SET),
+    ("create", opcode::RESOURCE_OBJ_CREATE),
+    ("metadata", opcode::DEV_PARTS_METADATA_GET),
+    ("get", opcode::DEV_PARTS_GET),
+    ("set", opcode::DEV_PARTS_SET),
+    ("mode_set", opcode::DEV_MODE_SET),
 ];
-
-/// Status EINVAL, qualifier "invalid field".
-const REFUSE: Action = Action::Status {
-    status: 22,
-    qualifier: 3,
-};
 
 /// Status EAGAIN, qualifier "try again".
 const TRY_AGAIN: Action = Action::Status {
@@ -89,10 +76,18 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
         });
     }
     let others: [(&str, Body, u16); 4] = [
-        ("error_state", Faults::error_state, SET),
-        ("metadata_lies", Faults::metadata_lies, METADATA),
-        ("get_lies", Faults::get_lies, GET),
-        ("destroy_fails", Faults::destroy, DESTROY),
+        ("error_state", Faults::error_state, opcode::DEV_PARTS_SET),
+        (
+            "metadata_lies",
+            Faults::metadata_lies,
+            opcode::DEV_PARTS_METADATA_GET,
+        ),
+        ("get_lies", Faults::get_lies, opcode::DEV_PARTS_GET),
+        (
+            "destroy_fails",
+            Faults::destroy,
+            opcode::RESOURCE_OBJ_DESTROY,
+        ),
     ];
     for (name, test, opcode) in others {
         let config = Arc::clone(config);
@@ -501,10 +496,14 @@ impl Faults {
     /// asked how much: it is asked again. To a target that says little, much may
     /// be given.
     fn context_grows(&mut self) -> Result<()> {
-        for site in 1..=self.call_sites(METADATA)? {
+        for site in 1..=self.call_sites(opcode::DEV_PARTS_METADATA_GET)? {
             self.begin_again()?;
-            self.control
-                .inject(METADATA, site, 1, Action::ResultSize(24))?;
+            self.control.inject(
+                opcode::DEV_PARTS_METADATA_GET,
+                site,
+                1,
+                Action::ResultSize(24),
+            )?;
             self.expect_success(&format!("24 bytes at command {site}"))?;
         }
         self.works_again()

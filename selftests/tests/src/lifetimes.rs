@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use vvp_harness::control::Action;
+use vvp_harness::control::{Action, opcode};
 use vvp_harness::ktap::Suite;
 use vvp_harness::pci::Function;
 use vvp_harness::vfio::{DataFd, Device, State};
@@ -165,7 +165,6 @@ fn two_readers(config: &Config) -> Result<()> {
 /// Unbinding begins while an arc waits for the device: the arc ends, and so does
 /// the unbinding when the device is closed.
 fn unbinding_during_every_arc(config: &Config) -> Result<()> {
-    const COMMANDS: [u16; 5] = [0x0a, 0x0e, 0x0f, 0x10, 0x11];
     let (vf, device) = open(config)?;
     if !config.bench {
         skip!("only the bench can slow commands down");
@@ -176,7 +175,7 @@ fn unbinding_during_every_arc(config: &Config) -> Result<()> {
     for (from, to) in ARCS {
         let (_, device) = open(config)?;
         let fd = enter(&device, from, &stream)?;
-        for opcode in COMMANDS {
+        for opcode in opcode::MIGRATION {
             control.inject(opcode, 1, 1, Action::DelayMs(50))?;
         }
         let vf = &vf;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use vvp_harness::control::{Action, Control};
+use vvp_harness::control::{Control, REFUSE, opcode};
 use vvp_harness::debugfs::{Commands, Files, Moved};
 use vvp_harness::kmsg::Log;
 use vvp_harness::ktap::Suite;
@@ -26,16 +26,6 @@ use crate::rig;
 use crate::work::Work;
 
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Opcodes of the commands that the driver gives.
-const OPCODES: [u16; 6] = [0x0a, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
-const PARTS_GET: u16 = 0x0f;
-
-/// Status EINVAL, qualifier "invalid field".
-const REFUSE: Action = Action::Status {
-    status: 22,
-    qualifier: 3,
-};
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
@@ -200,7 +190,7 @@ fn admin_commands(config: &Config) -> Result<()> {
     pair.migrate()?;
     let after = control.state()?;
     let seen = pair.commands()?;
-    for opcode in OPCODES {
+    for opcode in opcode::MIGRATION {
         let given = after.commands(opcode) - before.commands(opcode);
         expect!(given > 0, "a migration does without opcode {opcode:#x}");
         expect_eq!(
@@ -235,13 +225,16 @@ fn failed_command(config: &Config) -> Result<()> {
     let pair = Pair::set_up(config)?;
     let files = &pair.files[0];
     let errors = |files: &Files| -> Result<u64> {
-        Ok(files.commands()?.get(&PARTS_GET).map_or(0, |of| of.errors))
+        Ok(files
+            .commands()?
+            .get(&opcode::DEV_PARTS_GET)
+            .map_or(0, |of| of.errors))
     };
     let before = errors(files)?;
     let mut log = Log::follow()?;
     pair.source.go(State::Stop)?;
     for _ in 0..2 {
-        control.inject(PARTS_GET, 1, 1, REFUSE)?;
+        control.inject(opcode::DEV_PARTS_GET, 1, 1, REFUSE)?;
         let answer = pair.source.set_state(State::StopCopy).map(drop);
         expect_eq!(answer, Err(Errno::EINVAL), "STOP -> STOP_COPY");
     }
@@ -257,7 +250,7 @@ fn failed_command(config: &Config) -> Result<()> {
     expect_eq!(files.last_error()?, text, "last error after a reset");
 
     // After that, the same failure is worth a line again.
-    control.inject(PARTS_GET, 1, 1, REFUSE)?;
+    control.inject(opcode::DEV_PARTS_GET, 1, 1, REFUSE)?;
     let answer = pair.source.set_state(State::StopCopy).map(drop);
     expect_eq!(answer, Err(Errno::EINVAL), "to STOP_COPY");
     let lines = said(&mut log, &vf, text)?;
@@ -363,7 +356,7 @@ fn trace_of_a_migration(config: &Config) -> Result<()> {
 
     for (at, function) in [&vf, &vf2].into_iter().enumerate() {
         let commands = events(&trace, "admin_command", function)?;
-        for opcode in OPCODES {
+        for opcode in opcode::MIGRATION {
             let text = format!("{opcode:#04x}");
             let traced = commands
                 .iter()
@@ -387,7 +380,7 @@ fn trace_of_a_failure(config: &Config) -> Result<()> {
     let pair = Pair::set_up(config)?;
     let trace = trace()?;
     pair.source.go(State::Stop)?;
-    control.inject(PARTS_GET, 1, 1, REFUSE)?;
+    control.inject(opcode::DEV_PARTS_GET, 1, 1, REFUSE)?;
     let answer = pair.source.set_state(State::StopCopy).map(drop);
     expect_eq!(answer, Err(Errno::EINVAL), "STOP -> STOP_COPY");
     let traced = events(&trace, "arc", &vf)?;
@@ -470,7 +463,7 @@ fn interval(config: &Config) -> Result<()> {
     };
     let asked = || -> Result<u64> {
         Ok(pair.commands()?[0]
-            .get(&PARTS_GET)
+            .get(&opcode::DEV_PARTS_GET)
             .map_or(0, |commands| commands.count))
     };
     expect_eq!(read(&vf)?, "1000", "the interval by default");

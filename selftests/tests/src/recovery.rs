@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use vvp_harness::control::Action;
+use vvp_harness::control::{Action, opcode};
 use vvp_harness::ktap::Suite;
 use vvp_harness::pci::Function;
 use vvp_harness::vfio::{Access, Device, Space, State};
@@ -110,7 +110,6 @@ fn close_in_every_state(config: &Config, access: Access) -> Result<()> {
 /// A reset need not end stopped mode, and the next user may be a driver that has
 /// never heard of it. A device that is not in it is left in peace.
 fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
-    const MODE_SET: u16 = 0x11;
     let vf = config.vf()?;
     let mut control = config.control()?;
     for (state, commands) in [
@@ -121,12 +120,12 @@ fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
     ] {
         let device = rig::open(config, &vf, Driver::Rs, config.access)?;
         let fd = device.set_state(state)?;
-        let before = control.state()?.commands(MODE_SET);
+        let before = control.state()?.commands(opcode::DEV_MODE_SET);
         drop(device);
         drop(fd);
         let after = control.state()?;
         expect_eq!(
-            after.commands(MODE_SET) - before,
+            after.commands(opcode::DEV_MODE_SET) - before,
             commands,
             "mode commands when closed in {state}"
         );
@@ -139,7 +138,6 @@ fn closing_ends_stopped_mode(config: &Config) -> Result<()> {
 /// A reset returns, and the device can be accessed, while the PF does not answer a
 /// command that a session of the same device waits for.
 fn reset_waits_for_nobody(config: &Config) -> Result<()> {
-    const METADATA_GET: u16 = 0x0e;
     /// After which a reset that waits is no longer waited for.
     const PATIENCE: Duration = Duration::from_secs(20);
     let vf = config.vf()?;
@@ -152,8 +150,8 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
     fd.read_available()?;
     sleep(INTERVAL);
 
-    let before = control.state()?.commands(METADATA_GET);
-    control.inject(METADATA_GET, 1, 1, Action::Silence)?;
+    let before = control.state()?.commands(opcode::DEV_PARTS_METADATA_GET);
+    control.inject(opcode::DEV_PARTS_METADATA_GET, 1, 1, Action::Silence)?;
     // There is one connection to the bench.
     let control = Mutex::new(control);
     let bench = || control.lock().map_err(|_| anyhow!("a thread panicked"));
@@ -166,7 +164,7 @@ fn reset_waits_for_nobody(config: &Config) -> Result<()> {
         });
         let asking = scope.spawn(|| fd.precopy());
         wait::until("the command", PATIENCE / 2, || {
-            Ok((bench()?.state()?.commands(METADATA_GET) > before).then_some(()))
+            Ok((bench()?.state()?.commands(opcode::DEV_PARTS_METADATA_GET) > before).then_some(()))
         })?;
         device.reset().context("resetting")?;
         // A page fault, since the reset has taken the mapping away.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
+use vvp_harness::control::opcode;
 use vvp_harness::kmsg::Log;
 use vvp_harness::ktap::Suite;
 use vvp_harness::vfio::Access;
@@ -162,7 +163,6 @@ fn other_device_type(config: &Config, loading: &Loading) -> Result<()> {
 /// Which feature the device lacks is said when it refuses its parts, not before: asking costs
 /// commands, and a guest may be waiting.
 fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<()> {
-    const PARTS_GET: u16 = 0x0f;
     // Bit 49: reserved by the specification; no device offers it.
     const BYTE: usize = 6;
     const BIT: u8 = 2;
@@ -183,7 +183,7 @@ fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<
     let mut control = config.bench.then(|| config.control()).transpose()?;
     let mut gets = || -> Result<Option<u64>> {
         Ok(match &mut control {
-            Some(control) => Some(control.state()?.commands(PARTS_GET)),
+            Some(control) => Some(control.state()?.commands(opcode::DEV_PARTS_GET)),
             None => None,
         })
     };
@@ -195,12 +195,11 @@ fn features_that_the_target_lacks(config: &Config, loading: &Loading) -> Result<
 
 /// What the identity says of the device data must be so.
 fn features_that_nobody_negotiated(config: &Config, loading: &Loading) -> Result<()> {
-    const PARTS_SET: u16 = 0x10;
     let stream = with_identity(loading, |identity| identity[FEATURES] ^= 1)?;
     let mut control = config.bench.then(|| config.control()).transpose()?;
     let mut sets = || -> Result<Option<u64>> {
         Ok(match &mut control {
-            Some(control) => Some(control.state()?.commands(PARTS_SET)),
+            Some(control) => Some(control.state()?.commands(opcode::DEV_PARTS_SET)),
             None => None,
         })
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
-use vvp_harness::control::{Action, Control};
+use vvp_harness::control::{Action, Control, opcode};
 use vvp_harness::ktap::Suite;
 use vvp_harness::vfio::{Access, DataFd, Device, PAGE, State};
 use vvp_harness::wait::{self, PATIENCE};
@@ -28,11 +28,6 @@ use crate::{memory, rig, weakness_table};
 const LIMIT: Duration = Duration::from_secs(180);
 /// For all probes, one after another.
 const ALL: Duration = Duration::from_secs(600);
-
-const CREATE: u16 = 0x0a;
-const METADATA: u16 = 0x0e;
-const GET: u16 = 0x0f;
-const MODE_SET: u16 = 0x11;
 
 /// What a driver was seen to do.
 enum Finding {
@@ -221,11 +216,11 @@ fn object_not_created(config: &Config, driver: Driver) -> Result<Finding> {
     let mut control = config.control()?;
     let used = |control: &mut Control| -> Result<u64> {
         let state = control.state()?;
-        Ok(state.commands(METADATA) + state.commands(GET))
+        Ok(state.commands(opcode::DEV_PARTS_METADATA_GET) + state.commands(opcode::DEV_PARTS_GET))
     };
     let before = used(&mut control)?;
     control.inject(
-        CREATE,
+        opcode::RESOURCE_OBJ_CREATE,
         1,
         1,
         Action::Status {
@@ -298,9 +293,9 @@ fn unknown_flags(config: &Config, driver: Driver) -> Result<Finding> {
 
 fn stopped_mode(config: &Config, driver: Driver) -> Result<Finding> {
     drop(open(config, driver)?);
-    let before = commands(config, MODE_SET)?;
+    let before = commands(config, opcode::DEV_MODE_SET)?;
     let device = open(config, driver)?;
-    let told = commands(config, MODE_SET)? - before;
+    let told = commands(config, opcode::DEV_MODE_SET)? - before;
     drop(device);
     Ok(Finding::weak_if(
         told == 0,
@@ -312,7 +307,7 @@ fn try_again(config: &Config, driver: Driver) -> Result<Finding> {
     let device = open(config, driver)?;
     let mut control = config.control()?;
     control.inject(
-        GET,
+        opcode::DEV_PARTS_GET,
         1,
         1,
         Action::Status {
@@ -410,7 +405,7 @@ fn status_beyond_errnos(config: &Config) -> Result<()> {
             status,
             qualifier: 0,
         };
-        control.inject(GET, 1, 1, action)?;
+        control.inject(opcode::DEV_PARTS_GET, 1, 1, action)?;
         expect_eq!(
             device.set_state(State::StopCopy).map(drop),
             Err(Errno::EINVAL),
@@ -515,7 +510,12 @@ fn read_through(fd: &mut DataFd) -> Result<Vec<u8>> {
 fn reset_during_an_arc(config: &Config) -> Result<()> {
     let device = ours(config)?;
     let mut control = config.control()?;
-    for opcode in [CREATE, METADATA, GET, MODE_SET] {
+    for opcode in [
+        opcode::RESOURCE_OBJ_CREATE,
+        opcode::DEV_PARTS_METADATA_GET,
+        opcode::DEV_PARTS_GET,
+        opcode::DEV_MODE_SET,
+    ] {
         control.inject(opcode, 1, 1, Action::DelayMs(100))?;
         let (moved, reset) = scope(|scope| {
             let resetter = scope.spawn(|| {

@@ -18,6 +18,7 @@ use vvp_harness::vfio::{
     BAR0, CONFIG, DataFd, Device, DmaBuffer, MSIX, Mapping, PAGE, Space, State,
 };
 
+use super::STATES;
 use super::order::{Order, Part, one_of};
 use super::tally::{Book, Event, Tally};
 use crate::config::{Config, Driver};
@@ -34,16 +35,6 @@ const ALLOCATIONS: usize = 40;
 
 /// The first of the rows in which clients count.
 pub const FIRST_ROW: u64 = 3;
-
-const STATES: [State; 7] = [
-    State::Stop,
-    State::Running,
-    State::StopCopy,
-    State::Resuming,
-    State::RunningP2p,
-    State::PreCopy,
-    State::PreCopyP2p,
-];
 
 /// Features that cost this process nothing, whatever is in their arguments: migration and
 /// its parts, DMA logging, bus mastering, dma-bufs, and one that nobody has.

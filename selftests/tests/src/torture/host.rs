@@ -12,7 +12,7 @@ use fastrand::Rng;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use vvp_harness::control::{Action, Control, MIGRATION_OPCODES};
+use vvp_harness::control::{Action, Control, opcode};
 use vvp_harness::debugfs::Files;
 use vvp_harness::pci::Function;
 use vvp_harness::{kmod, note, sriov, wait};
@@ -20,10 +20,6 @@ use vvp_harness::{kmod, note, sriov, wait};
 use super::order::{Ending, Order, Part, one_of};
 use super::tally::{Book, Event, Tally};
 use crate::config::{Config, Driver};
-
-/// DEVICE_PARTS object destruction: what was refused stays until the PF is reset.
-const DESTROY: u16 = 0x0d;
-const METADATA: u16 = 0x0e;
 
 /// Most bytes of a result that the bench makes up. A size that a device only claims may be
 /// any.
@@ -34,6 +30,10 @@ const PAUSE: usize = 25;
 
 /// How long a client may take to end once it can.
 const DEATH: Duration = Duration::from_secs(60);
+
+/// How long a function that was pulled out stays away. Whoever resets one that does not
+/// answer waits up to a minute for it, and cannot be killed meanwhile.
+const ABSENCE: Duration = Duration::from_secs(2);
 
 /// The rows in which the host counts.
 const ROWS: [u64; 3] = [0, 1, 2];
@@ -95,6 +95,7 @@ impl Host<'_> {
         let mut tally = self.book.writer(ROWS[0])?;
         let begun = Instant::now();
         let mut dying = false;
+        let mut gone = self.order.ending == Ending::Remove;
         loop {
             match ended(client)? {
                 None => {}
@@ -118,6 +119,11 @@ impl Host<'_> {
                 tally.add(Event::Kills);
                 dying = true;
             }
+            if gone && begun.elapsed() >= self.order.length + ABSENCE {
+                let mut control = lock(control);
+                self.put_back(&mut control)?;
+                gone = false;
+            }
             if due {
                 calm(control)?;
             } else if self.order.faults {
@@ -125,6 +131,12 @@ impl Host<'_> {
             }
             std::thread::sleep(Duration::from_millis(1 + random.usize(..PAUSE) as u64));
         }
+    }
+
+    /// Puts the function back that was pulled out, whether it has been or is just about to.
+    fn put_back(&self, control: &mut Control) -> Result<()> {
+        let name = self.config.bench_name(&self.functions[0])?;
+        Ok(control.remove(&name, false)?)
     }
 
     /// One fault, or the end of some.
@@ -143,7 +155,7 @@ impl Host<'_> {
             }
             return Ok(());
         }
-        let opcode = one_of(random, &MIGRATION_OPCODES);
+        let opcode = one_of(random, &opcode::MIGRATION);
         let status = |status| Action::Status {
             status,
             qualifier: 0,
@@ -170,11 +182,12 @@ impl Host<'_> {
             ],
         );
         if let Action::ResultSize(size) = &mut action {
-            if opcode != METADATA {
+            if opcode != opcode::DEV_PARTS_METADATA_GET {
                 *size %= MAX_RESULT;
             }
         }
-        if opcode == DESTROY && self.order.ending != Ending::Pf {
+        // An object whose destruction is refused stays until the PF is reset.
+        if opcode == opcode::RESOURCE_OBJ_DESTROY && self.order.ending != Ending::Pf {
             action = Action::DelayMs(5);
         }
         control.inject(opcode, 1 + random.usize(..3) as u32, 1, action)?;

@@ -27,7 +27,9 @@ pub enum Ending {
 }
 
 impl Ending {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
+        Self::Leave,
+        Self::Leave,
         Self::Leave,
         Self::Leave,
         Self::Kill,
@@ -50,7 +52,8 @@ pub struct Order {
     pub access: Access,
     /// Threads of the client.
     pub threads: u64,
-    /// Whether allocations fail.
+    /// Whether allocations fail. Not where the client is killed: what the kernel allocates
+    /// to clean up after it could fail then, which is the kernel's to test.
     pub allocations: bool,
     /// Whether the device has faults.
     pub faults: bool,
@@ -72,14 +75,15 @@ pub enum Part {
 impl Order {
     pub fn new(seed: u64, number: u64) -> Self {
         let mut random = random(seed, number, Part::Order, 0);
+        let ending = one_of(&mut random, &Ending::ALL);
         Self {
             seed,
             number,
             access: one_of(&mut random, &[Access::Cdev, Access::Cdev, Access::Group]),
             threads: one_of(&mut random, &[1, 2, 3]),
-            allocations: random.bool(),
+            allocations: ending == Ending::Leave && random.usize(..4) != 0,
             faults: random.usize(..3) != 0,
-            ending: one_of(&mut random, &Ending::ALL),
+            ending,
             length: Duration::from_millis(1000 + random.usize(..4000) as u64),
         }
     }

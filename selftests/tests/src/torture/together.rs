@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use fastrand::Rng;
-use vvp_harness::vfio::{Access, DataFd, Device, State};
+use vvp_harness::vfio::{Access, DataFd, Device};
 use vvp_harness::{expect_eq, note};
 
+use super::STATES;
 use crate::config::{Config, Driver};
 use crate::rig;
 
@@ -54,15 +55,6 @@ pub fn all_at_once(config: &Config, access: Access) -> Result<()> {
 
 /// Any state, from whatever state it is; gives descriptors away.
 fn move_about(device: &Device, descriptors: Sender<DataFd>) -> Result<u32> {
-    const STATES: [State; 7] = [
-        State::Stop,
-        State::Running,
-        State::StopCopy,
-        State::Resuming,
-        State::RunningP2p,
-        State::PreCopy,
-        State::PreCopyP2p,
-    ];
     let mut random = Rng::with_seed(0x1234_5678);
     let mut succeeded = 0;
     for _ in 0..MOVES {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use vvp_harness::control::Action;
+use vvp_harness::control::{REFUSE, opcode};
 use vvp_harness::debugfs::VfioMigration;
 use vvp_harness::ktap::Suite;
 use vvp_harness::pci::Function;
@@ -20,13 +20,6 @@ use super::program::{Run, command, directory, run, text};
 use super::{LIMIT, state};
 use crate::config::{Config, Driver};
 use crate::rig;
-
-const SET: u16 = 0x10;
-/// Status EINVAL, qualifier "invalid field".
-const REFUSE: Action = Action::Status {
-    status: 22,
-    qualifier: 3,
-};
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
@@ -165,7 +158,7 @@ fn target_refuses(config: &Config) -> Result<()> {
     let (from, to) = (source.address().to_string(), target.address().to_string());
     let mut control = config.control()?;
     for more in [None, Some("--no-pre-copy")] {
-        control.inject(SET, 1, 1, REFUSE)?;
+        control.inject(opcode::DEV_PARTS_SET, 1, 1, REFUSE)?;
         let mut arguments = vec!["migrate", &from, &to];
         arguments.extend(more);
         let failed = run(&arguments)?.expect(1)?;

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use vvp_harness::control::{Action, Control};
+use vvp_harness::control::{Control, REFUSE, opcode};
 use vvp_harness::ktap::Suite;
 use vvp_harness::{expect, expect_eq};
 
@@ -18,15 +18,6 @@ use super::state::{RESUMING, RUNNING, STOP, STOP_COPY};
 use crate::config::{Config, Driver};
 
 const PAGE: u64 = vvp_harness::vfio::PAGE as u64;
-
-/// Admin commands that fail in the middle of a snapshot and of a restored guest.
-const PARTS_GET: u16 = 0x0f;
-const PARTS_SET: u16 = 0x10;
-/// Status EINVAL, qualifier "invalid field".
-const REFUSE: Action = Action::Status {
-    status: 22,
-    qualifier: 3,
-};
 
 type Body = fn(&mut Rig) -> Result<()>;
 
@@ -143,7 +134,7 @@ fn restored_elsewhere(rig: &mut Rig) -> Result<()> {
 
 fn snapshot_that_fails(rig: &mut Rig) -> Result<()> {
     step(&rig.source, STOP, None)?;
-    rig.control.inject(PARTS_GET, 1, 1, REFUSE)?;
+    rig.control.inject(opcode::DEV_PARTS_GET, 1, 1, REFUSE)?;
     let saved = save(&rig.source);
     rig.control.clear_faults()?;
     expect!(saved.is_err(), "a snapshot without device parts");
@@ -161,7 +152,7 @@ fn snapshot_that_fails(rig: &mut Rig) -> Result<()> {
 fn restore_that_is_refused(rig: &mut Rig) -> Result<()> {
     step(&rig.source, STOP, None)?;
     let data = save(&rig.source)?;
-    rig.control.inject(PARTS_SET, 1, 1, REFUSE)?;
+    rig.control.inject(opcode::DEV_PARTS_SET, 1, 1, REFUSE)?;
     let loaded = load(&rig.target, &data);
     rig.control.clear_faults()?;
     expect!(loaded.is_err(), "a restored guest without device parts");
