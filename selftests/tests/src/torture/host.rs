@@ -25,8 +25,12 @@ use crate::config::{Config, Driver};
 /// any.
 const MAX_RESULT: u32 = 64 << 20;
 
-/// Between two things that the host does.
+/// Between two things that the host does, in milliseconds.
 const PAUSE: usize = 25;
+
+/// Between two faults, each of which may cost the client its state and a reset, in
+/// milliseconds.
+const PEACE: usize = 150;
 
 /// How long a client may take to end once it can.
 const DEATH: Duration = Duration::from_secs(60);
@@ -129,7 +133,8 @@ impl Host<'_> {
             } else if self.order.faults {
                 self.misbehave(&mut random, &mut lock(control), &mut tally)?;
             }
-            std::thread::sleep(Duration::from_millis(1 + random.usize(..PAUSE) as u64));
+            let pause = if due { PAUSE } else { PEACE };
+            std::thread::sleep(Duration::from_millis(1 + random.usize(..pause) as u64));
         }
     }
 

@@ -80,11 +80,11 @@ impl Order {
             seed,
             number,
             access: one_of(&mut random, &[Access::Cdev, Access::Cdev, Access::Group]),
-            threads: one_of(&mut random, &[1, 2, 3]),
+            threads: one_of(&mut random, &[1, 2, 4]),
             allocations: ending == Ending::Leave && random.usize(..4) != 0,
             faults: random.usize(..3) != 0,
             ending,
-            length: Duration::from_millis(1000 + random.usize(..4000) as u64),
+            length: Duration::from_millis(1000 + random.usize(..8000) as u64),
         }
     }
 
