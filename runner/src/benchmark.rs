@@ -181,7 +181,8 @@ impl Part {
         if let Some(refused) = refused {
             bail!("a result that is none: {refused}");
         }
-        if outcome.status != 0 || !outcome.alarms.is_empty() {
+        let panic = outcome.bench_panic();
+        if outcome.status != 0 || !outcome.alarms.is_empty() || panic.is_some() {
             outcome.dir.keep();
             progress.finish("FAILED");
             for line in console::tail(&outcome.output, 5) {
@@ -189,6 +190,9 @@ impl Part {
             }
             for alarm in &outcome.alarms {
                 eprintln!("    kernel of the host under test: {alarm}");
+            }
+            if let Some(panic) = panic {
+                eprintln!("    bench: {panic}");
             }
             bail!(
                 "{}: logs: {}",

@@ -34,6 +34,9 @@ pub enum Stage {
     Transitional,
     /// The module and the C driver on block functions.
     Blk,
+    /// Anything in any order, at random, with clients that are killed, allocations that fail,
+    /// a device that misbehaves, and functions that go away.
+    Torture,
     /// The kernel's own VFIO selftests, on the module.
     KernelSelftests,
     /// The conformance suite, on this driver.

@@ -292,6 +292,19 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             minutes(25),
             progress,
         ),
+        Stage::Torture => in_l1(
+            setup,
+            &[
+                "vvp-selftests",
+                "--bench",
+                "--torture-seconds",
+                "100",
+                "torture.rs.at_random",
+            ],
+            &["--no-indirect"],
+            minutes(10),
+            progress,
+        ),
         Stage::KernelSelftests => in_l1(setup, &["kernel-selftests"], &[], minutes(5), progress),
         Stage::ConformanceSuite => in_l1(setup, &CONFORMANCE_SUITE, &[], minutes(8), progress),
         Stage::Stock => in_l1(
@@ -416,7 +429,7 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::Debug => in_l1(
             &setup.on_debug_kernel(),
             &[
-                &["vvp-selftests", "--bench"],
+                &["vvp-selftests", "--bench", "--torture-seconds", "300"],
                 &MIGRATION_TESTS[..],
                 &DEBUG_TESTS[..],
             ]

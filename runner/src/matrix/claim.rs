@@ -151,6 +151,13 @@ pub const CLAIMS: &[Claim] = &[
         "PF without device parts commands: plain passthrough",
     ),
     claim(
+        Stage::Torture,
+        AMD,
+        BOTH,
+        NONE,
+        "anything in any order, with clients that are killed and functions that go away",
+    ),
+    claim(
         Stage::KernelSelftests,
         AMD,
         BOTH,

@@ -8,6 +8,7 @@
 //! caused it.
 
 mod child;
+mod complaints;
 mod outcome;
 
 use std::collections::HashSet;
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::kmsg::{self, Log};
 use child::Limits;
+use complaints::Complaints;
 use outcome::{Outcome, Totals};
 
 /// Exit status: everything that ran has passed.
@@ -289,8 +290,8 @@ impl Suite {
         if let Some(title) = self.duplicate() {
             return bail_out(&format!("two tests are named {title}"));
         }
-        let mut log = match Log::follow() {
-            Ok(log) => log,
+        let mut complaints = match Complaints::follow() {
+            Ok(complaints) => complaints,
             Err(error) => return bail_out(&format!("{error:#}")),
         };
         println!("KTAP version 1");
@@ -300,7 +301,7 @@ impl Suite {
         for test in &self.tests {
             let start = Instant::now();
             let outcome = self
-                .run_one(test, &mut log)
+                .run_one(test, &mut complaints)
                 .unwrap_or_else(|error| Outcome::Fail(format!("runner: {error:#}")));
             println!("# {:.2} s", start.elapsed().as_secs_f64());
             if test.judged {
@@ -323,7 +324,7 @@ impl Suite {
             }
         }
         println!("{totals}");
-        match trouble(&mut log) {
+        match complaints.take() {
             Ok(None) => ExitCode::from(totals.exit_status()),
             Ok(Some(text)) => {
                 diagnose(&text);
@@ -333,16 +334,15 @@ impl Suite {
         }
     }
 
-    fn run_one(&self, test: &Test, log: &mut Log) -> Result<Outcome> {
+    fn run_one(&self, test: &Test, complaints: &mut Complaints) -> Result<Outcome> {
         let before = match test.judged {
-            true => trouble(log)?,
+            true => complaints.take()?,
             false => None,
         };
-        let outcome = child::run(
-            &test.body,
-            Limits::for_verdict(test.limit),
-            &self.interrupted,
-        )?;
+        let outcome = child::run(&test.body, Limits::for_verdict(test.limit), &mut || {
+            complaints.listen()?;
+            Ok(self.interrupted.load(Ordering::Relaxed))
+        })?;
         let outcome = match outcome {
             Outcome::Skip(reason) if !self.may_skip(&test.title(), &reason) => {
                 Outcome::UnexpectedSkip(reason)
@@ -353,21 +353,21 @@ impl Suite {
         if outcome == Outcome::Stuck || !test.judged {
             return Ok(outcome);
         }
-        let during = trouble(log)?;
-        let complaints: Vec<String> = [
+        let during = complaints.take()?;
+        let found: Vec<String> = [
             before.map(|text| format!("the kernel complained before this test:\n{text}")),
             during.map(|text| format!("the kernel complained:\n{text}")),
         ]
         .into_iter()
         .flatten()
         .collect();
-        if complaints.is_empty() {
+        if found.is_empty() {
             return Ok(outcome);
         }
         if let Outcome::Fail(reason) = &outcome {
             diagnose(reason);
         }
-        Ok(Outcome::Fail(complaints.join("\n")))
+        Ok(Outcome::Fail(found.join("\n")))
     }
 
     fn may_skip(&self, title: &str, reason: &str) -> bool {
@@ -381,17 +381,6 @@ impl Suite {
 pub fn bail_out(reason: &str) -> ExitCode {
     println!("Bail out! {}", one_line(reason));
     ExitCode::from(FAIL)
-}
-
-/// What the kernel complained about since the last call, and said after that.
-fn trouble(log: &mut Log) -> Result<Option<String>> {
-    let lines: Vec<String> = log
-        .messages()?
-        .into_iter()
-        .skip_while(|message| !kmsg::is_trouble(message))
-        .take(40)
-        .collect();
-    Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }
 
 fn report(number: usize, title: &str, outcome: &Outcome) {

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -43,18 +42,28 @@ impl Limits {
     }
 }
 
-/// How often an interruption is looked for.
+/// How often whoever runs the test is asked whether it is to go on.
 const ATTENTION: Duration = Duration::from_millis(500);
 
 /// Signals by which somebody wants the tests to end.
 pub const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// Runs `body` in a child process, which is killed if `interrupted` is set.
-pub fn run(
-    body: &dyn Fn() -> Result<()>,
-    limits: Limits,
-    interrupted: &AtomicBool,
-) -> Result<Outcome> {
+/// Whether the test is to be interrupted. Called every now and then while it runs.
+type Attend<'a> = &'a mut dyn FnMut() -> Result<bool>;
+
+/// What came of waiting for a verdict.
+#[derive(PartialEq, Eq)]
+enum Came {
+    /// A part of it, or its end.
+    Something,
+    /// Nothing, and the time is up.
+    Nothing,
+    /// An interruption.
+    Interruption,
+}
+
+/// Runs `body` in a child process, which is killed if `attend` says so.
+pub fn run(body: &dyn Fn() -> Result<()>, limits: Limits, attend: Attend<'_>) -> Result<Outcome> {
     // What the test starts must not have it, or it would seem to live on in that.
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let (reader, mut writer) = (File::from(reader), File::from(writer));
@@ -75,7 +84,7 @@ pub fn run(
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            watch(child, reader, limits, interrupted)
+            watch(child, reader, limits, attend)
         }
     }
 }
@@ -96,20 +105,21 @@ pub fn verdict(body: &dyn Fn() -> Result<()>) -> Outcome {
 }
 
 /// Sees `child` to its end.
-fn watch(child: Pid, mut pipe: File, limits: Limits, interrupted: &AtomicBool) -> Result<Outcome> {
+fn watch(child: Pid, mut pipe: File, limits: Limits, attend: Attend<'_>) -> Result<Outcome> {
     let mut message = Vec::new();
     let deadline = Instant::now() + limits.verdict;
-    if !read_some(&mut pipe, &mut message, deadline, interrupted)? {
-        if interrupted.load(Ordering::Relaxed) {
-            return end(child, "interrupted".to_owned(), limits.death);
-        }
-        let reason = format!("not done after {} s", limits.verdict.as_secs());
+    let reason = match read_some(&mut pipe, &mut message, deadline, attend)? {
+        Came::Something => None,
+        Came::Nothing => Some(format!("not done after {} s", limits.verdict.as_secs())),
+        Came::Interruption => Some("interrupted".to_owned()),
+    };
+    if let Some(reason) = reason {
         return end(child, reason, limits.death);
     }
     let deadline = Instant::now() + limits.exit;
     let closed = loop {
         let length = message.len();
-        if !read_some(&mut pipe, &mut message, deadline, interrupted)? {
+        if read_some(&mut pipe, &mut message, deadline, attend)? != Came::Something {
             break false;
         }
         if message.len() == length {
@@ -135,22 +145,22 @@ fn watch(child: Pid, mut pipe: File, limits: Limits, interrupted: &AtomicBool) -
     })
 }
 
-/// Reads what there is, or waits for it until `deadline`, or until `interrupted` is set;
-/// false if nothing came by then. At the end of the file nothing is added.
+/// Reads what there is, or waits for it until `deadline`, or until `attend` says that the test
+/// is to be interrupted. At the end of the file nothing is added.
 fn read_some(
     pipe: &mut File,
     message: &mut Vec<u8>,
     deadline: Instant,
-    interrupted: &AtomicBool,
-) -> Result<bool> {
+    attend: Attend<'_>,
+) -> Result<Came> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         // A signal that comes just before the waiting is noticed a little later.
         let timeout = PollTimeout::try_from(left.min(ATTENTION)).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, timeout) {
-            Ok(0) if left.is_zero() => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) if interrupted.load(Ordering::Relaxed) => return Ok(false),
+            Ok(0) if left.is_zero() => return Ok(Came::Nothing),
+            Ok(0) | Err(Errno::EINTR) if attend()? => return Ok(Came::Interruption),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => break,
             Err(errno) => return Err(errno).context("poll"),
@@ -159,7 +169,7 @@ fn read_some(
     let mut bytes = [0; 4096];
     let length = pipe.read(&mut bytes).context("reading the verdict")?;
     message.extend_from_slice(&bytes[..length]);
-    Ok(true)
+    Ok(Came::Something)
 }
 
 /// Kills `child`, for `reason`.
@@ -230,7 +240,7 @@ mod tests {
     }
 
     fn failure(body: &dyn Fn() -> Result<()>, limits: Limits) -> String {
-        match run(body, limits, &AtomicBool::new(false)).unwrap() {
+        match run(body, limits, &mut || Ok(false)).unwrap() {
             Outcome::Fail(text) => text,
             other => panic!("{other:?}"),
         }
@@ -254,9 +264,8 @@ mod tests {
 
     #[test]
     fn a_verdict_comes_through() {
-        let never = AtomicBool::new(false);
         assert_eq!(
-            run(&|| Ok(()), limits(600, 600), &never).unwrap(),
+            run(&|| Ok(()), limits(600, 600), &mut || Ok(false)).unwrap(),
             Outcome::Pass
         );
         let long = "x".repeat(100_000);
@@ -285,7 +294,7 @@ mod tests {
             Ok(())
         };
         assert_eq!(
-            run(&body, limits(600, 600), &AtomicBool::new(true)).unwrap(),
+            run(&body, limits(600, 600), &mut || Ok(true)).unwrap(),
             Outcome::Fail("interrupted".to_owned())
         );
     }

@@ -56,6 +56,11 @@ pub fn start(client: &Client<'_>) -> Result<Pid> {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+            // Whoever is killed joins no thread, and would not notice.
+            std::panic::set_hook(Box::new(|panic| {
+                vvp_harness::note!("the client: {panic}");
+                std::process::abort();
+            }));
             let outcome = run(client);
             if let Err(error) = &outcome {
                 vvp_harness::note!("the client: {error:#}");
@@ -261,6 +266,10 @@ impl Worker<'_> {
         });
         if taken {
             self.go(target, State::Running);
+        }
+        // Others may have taken the source away before a byte of it was read, and have brought
+        // the target to where it was to go.
+        if taken && !stream.is_empty() {
             self.stream = stream;
         }
     }

@@ -68,9 +68,14 @@ impl Host<'_> {
                 // Or those who wait for it would wait for ever.
                 let _ = kill(client, Signal::SIGKILL);
             }
-            // Whoever waits for the device has its answers from now on.
+            // Whoever waits for the device has its answers from now on, and the device itself.
+            let mut gone = self.order.ending == Ending::Remove;
             let released = wait::until("all threads end", DEATH, || {
                 calm(&control)?;
+                if gone && taker.is_finished() {
+                    self.put_back(&mut lock(&control))?;
+                    gone = false;
+                }
                 Ok((resetter.is_finished() && taker.is_finished()).then_some(()))
             });
             ended?;
