@@ -26,6 +26,8 @@ pub enum Stage {
     Other,
     /// Contexts of 64 MiB, without indirect descriptors.
     Large,
+    /// Sources and targets that differ in features, queues, vectors and parts.
+    Unlike,
     /// The module on a PF without admin virtqueue.
     NoAdmin,
     /// The sample driver, on devices of QEMU's own.
@@ -91,6 +93,8 @@ pub enum Stage {
     SwitchoverAck,
     /// A migration over several connections.
     Multifd,
+    /// A guest whose driver takes features that the bench's devices do not offer by default.
+    Features,
     /// A migration that the device fails, and a second try.
     FaultAndRetry,
     /// A guest on another host, over the network: QEMU by itself.
@@ -195,6 +199,7 @@ impl Stage {
                 | Stage::TwoFunctions
                 | Stage::SwitchoverAck
                 | Stage::Multifd
+                | Stage::Features
                 | Stage::FaultAndRetry
                 | Stage::TwoHosts
                 | Stage::Libvirt

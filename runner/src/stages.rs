@@ -93,6 +93,37 @@ const OTHER_DEVICE: [&str; 5] = [
     "--get-predecessors",
 ];
 
+/// Functions that lack something each; the fixture `unlike` knows which.
+const UNLIKE_DEVICES: [&str; 14] = [
+    "--vfs",
+    "7",
+    "--differ",
+    "vf2:no-mrg-rxbuf",
+    "--differ",
+    "vf3:queue-size=32",
+    "--differ",
+    "vf4:vectors=2",
+    "--differ",
+    "vf5:extra-parts=4096",
+    "--differ",
+    "vf6:no-ctrl-vlan",
+    "--differ",
+    "vf7:no-event-idx",
+];
+
+/// What the scenario `features` wants of the bench.
+const MORE_FEATURES: [&str; 9] = [
+    "--checksum",
+    "--mtu",
+    "1400",
+    "--guest-announce",
+    "--order-platform",
+    "--notification-data",
+    "--ring-reset",
+    "--no-event-idx",
+    "--receive-ahead",
+];
+
 /// The tests of our driver's migration.
 const MIGRATION_TESTS: [&str; 10] = [
     "arcs.rs",
@@ -239,6 +270,13 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
             setup,
             &["vvp-selftests", "--bench", "--large"],
             &["--no-indirect", "--extra-parts", LARGE_CONTEXT],
+            minutes(5),
+            progress,
+        ),
+        Stage::Unlike => in_l1(
+            setup,
+            &["vvp-selftests", "--bench", "--unlike"],
+            &UNLIKE_DEVICES,
             minutes(5),
             progress,
         ),
@@ -451,6 +489,12 @@ pub fn run(setup: &Setup, stage: Stage, progress: &mut Progress) -> Result<Count
         Stage::TwoHosts => two_hosts(setup, "qemu", minutes(6), progress),
         Stage::SwitchoverAck => scenario(setup, "switchover-ack", progress),
         Stage::Multifd => scenario(setup, "multifd", progress),
+        Stage::Features => l2(
+            setup,
+            &["--scenario", "features", "--expect-tracker", "iommu"],
+            &MORE_FEATURES,
+            progress,
+        ),
         Stage::FaultAndRetry => scenario(setup, "fault-and-retry", progress),
     }
 }
@@ -653,5 +697,19 @@ fn judge_end(job: &Job, name: &str, outcome: &mut Outcome, counts: &mut Counts) 
     if !counts.failed.is_empty() {
         outcome.dir.keep();
         eprintln!("    logs: {}", paths::outside(outcome.dir.path()).display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bench_is_what_the_scenario_wants() {
+        let text = include_str!("../../lab/scenarios/features.toml");
+        let (_, wanted) = text.split_once("bench = [").unwrap();
+        let (wanted, _) = wanted.split_once(']').unwrap();
+        let wanted: Vec<_> = wanted.split('"').skip(1).step_by(2).collect();
+        assert_eq!(wanted, MORE_FEATURES);
     }
 }

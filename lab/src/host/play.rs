@@ -141,6 +141,7 @@ fn blank(options: &Options) -> Report {
     setting.guest_memory_mib = options.common.memory;
     setting.dirty_bits_off = scenario.dirty_bits_off();
     setting.legacy_guest = scenario.legacy_guest();
+    setting.features = scenario.features.clone();
     setting.virtual_iommu = scenario.guest.iommu;
     setting.fixture = options.fixture();
     setting.expected_tracker = Some(options.expect_tracker);

@@ -114,6 +114,8 @@ pub struct Setting {
     pub dirty_bits_off: bool,
     /// The guest was told to use the legacy interface.
     pub legacy_guest: bool,
+    /// Features, by their bits, that the guest's driver must have negotiated.
+    pub features: Vec<u8>,
     /// What the guest does with an IOMMU of its own, if it has one.
     pub virtual_iommu: Option<VirtualIommu>,
     /// Who is to report to QEMU which pages the device wrote.

@@ -37,6 +37,9 @@ pub struct Scenario {
     pub functions: usize,
     #[serde(default)]
     pub guest: GuestSettings,
+    /// Features, by their bits, that the guest's driver must have negotiated on either side.
+    #[serde(default)]
+    pub features: Vec<u8>,
     /// What happens, in this order.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,

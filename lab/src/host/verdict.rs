@@ -72,6 +72,10 @@ impl List<'_> {
         if setting.legacy_guest {
             self.add(&prefix, "guest_driver_is_legacy", legacy(hop));
         }
+        if !setting.features.is_empty() {
+            let negotiated = negotiated(&setting.features, hop);
+            self.add(&prefix, "features_negotiated", negotiated);
+        }
         if setting.virtual_iommu.is_some() {
             self.add(&prefix, "virtual_iommu_used", virtual_iommu_used(hop));
         }
@@ -161,6 +165,17 @@ fn legacy(hop: &Hop) -> Outcome {
             features[0], features[1]
         )
     })
+}
+
+/// The guest's driver has negotiated the features with these bits, and others may be there.
+fn negotiated(bits: &[u8], hop: &Hop) -> Outcome {
+    let [source, target] = *reached(&hop.features)?;
+    for (side, features) in [("source", source), ("target", target)] {
+        if let Some(bit) = bits.iter().find(|&&bit| features >> bit & 1 == 0) {
+            return Err(format!("no feature {bit} on the {side}, but {features:#x}").into());
+        }
+    }
+    Ok(())
 }
 
 fn virtual_iommu_used(hop: &Hop) -> Outcome {
@@ -397,6 +412,23 @@ pub(super) mod tests {
             } else {
                 &["guest_driver_is_legacy"]
             };
+            assert_eq!(failed(&report), expected, "{features:x?}");
+        }
+    }
+
+    #[test]
+    fn features_that_are_wanted_are_wanted_on_both_sides() {
+        for (features, fits) in [
+            (None, false),
+            (Some([0x9, 0x9]), true),
+            (Some([0x1f, 0xf]), true),
+            (Some([0x9, 0x1]), false),
+            (Some([0x8, 0x9]), false),
+        ] {
+            let mut report = good();
+            report.setting.features = vec![0, 3];
+            hop(&mut report).features = features;
+            let expected: &[&str] = if fits { &[] } else { &["features_negotiated"] };
             assert_eq!(failed(&report), expected, "{features:x?}");
         }
     }

@@ -144,6 +144,13 @@ pub const CLAIMS: &[Claim] = &[
     ),
     claim(Stage::Large, AMD, IOMMUFD, NONE, "device state of 64 MiB"),
     claim(
+        Stage::Unlike,
+        AMD,
+        IOMMUFD,
+        NONE,
+        "a target that is unlike the source, and refuses its stream",
+    ),
+    claim(
         Stage::NoAdmin,
         AMD,
         BOTH,
@@ -238,6 +245,10 @@ pub const CLAIMS: &[Claim] = &[
     guest(
         Stage::CancelAndRetry,
         "live migration that is cancelled, and a second one",
+    ),
+    guest(
+        Stage::Features,
+        "live migration, features beyond those of the bench by default",
     ),
     guest(
         Stage::FaultAndRetry,

@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Test functions whose state has 60 MiB and more, and nothing else
     #[arg(long, conflicts_with_all = ["no_admin", "edu"])]
     large: bool,
+    /// Test the bench's functions that differ from each other, and nothing else
+    #[arg(long, requires = "bench", conflicts_with_all = ["no_admin", "edu", "large"])]
+    unlike: bool,
     /// The virtual functions are transitional devices
     #[arg(long, env = "VVP_TRANSITIONAL", value_parser = clap::builder::FalseyValueParser::new())]
     transitional: bool,
@@ -141,6 +144,8 @@ pub struct Config {
     pub edu: bool,
     /// Only what is about large contexts.
     pub large: bool,
+    /// Only what is about functions that differ.
+    pub unlike: bool,
     /// A legacy driver can use the functions.
     pub transitional: bool,
     /// The way to a device for tests that have no reason to prefer one.
@@ -165,6 +170,7 @@ impl Config {
             no_admin: arguments.no_admin,
             edu: arguments.edu,
             large: arguments.large,
+            unlike: arguments.unlike,
             transitional: arguments.transitional,
             access: arguments.access,
             device: arguments.device,

@@ -43,6 +43,7 @@ mod states;
 mod stream;
 mod torture;
 mod transfer;
+mod unlike;
 mod vfmig;
 mod vmm;
 mod weakness_table;
@@ -89,6 +90,8 @@ fn select(config: &Arc<Config>) -> Suite {
         vfmig::add_edu(&mut suite);
     } else if config.large {
         large::add(&mut suite, config);
+    } else if config.unlike {
+        unlike::add(&mut suite, config);
     } else if config.no_admin {
         no_admin::add(&mut suite, config);
         vfmig::add_no_admin(&mut suite, config);
@@ -211,6 +214,7 @@ mod tests {
             &["--bench", "--transitional"],
             &["--bench", "--no-admin"],
             &["--bench", "--large"],
+            &["--bench", "--unlike"],
             &["--edu"],
             &[],
         ] {

@@ -44,7 +44,8 @@ impl Plot<'_> {
 
     /// Features that the guest's driver has negotiated, with its first function.
     fn note_features(&mut self, hop: usize, side: Side) -> Result<()> {
-        if self.report.setting.legacy_guest {
+        let setting = &self.report.setting;
+        if setting.legacy_guest || !setting.features.is_empty() {
             let features = bench::state(&self.vfs(side)[0])?.features;
             let noted = &mut self.report.hops[hop].features;
             *noted = Some(noted.map_or([features, 0], |[source, _]| [source, features]));

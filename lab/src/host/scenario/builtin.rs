@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 17] = files![
+const FILES: [(&str, &str); 18] = files![
     "once",
     "block",
     "legacy-guest",
@@ -30,6 +30,7 @@ const FILES: [(&str, &str); 17] = files![
     "two-functions",
     "switchover-ack",
     "multifd",
+    "features",
 ];
 
 /// All of them.
