@@ -146,8 +146,9 @@ const CONFORMANCE_SUITE: [&str; 2] = ["/src/runner/l1/conformance", "rs.cdev"];
 const TRANSITIONAL_TESTS: [&str; 2] = ["legacy", "round_trip"];
 
 /// The same for block functions.
-const BLK_TESTS: [&str; 6] = [
+const BLK_TESTS: [&str; 7] = [
     "blk.",
+    "events.",
     "module.",
     "passthrough.rs",
     "recovery.rs",

@@ -17,6 +17,7 @@ mod disturbance;
 mod dma_log;
 mod dma_logging;
 mod edu;
+mod events;
 mod expected;
 mod faults;
 mod framing;
@@ -142,6 +143,7 @@ fn add_migratable(suite: &mut Suite, config: &Arc<Config>) {
     lifetimes::add(suite, config);
     torture::add(suite, config);
     if config.bench {
+        events::add(suite, config);
         if net {
             blackout::add(suite, config);
         }

@@ -86,6 +86,12 @@ impl BlkDriver {
         self.sectors
     }
 
+    /// Notes how many sectors the disk has now.
+    pub fn look_at_capacity(&mut self) -> Result<()> {
+        self.sectors = capacity(&self.registers)?;
+        Ok(())
+    }
+
     /// Requests that can be under way at a time.
     pub fn depth(&self) -> usize {
         self.ring.slots().into()
