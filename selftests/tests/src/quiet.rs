@@ -23,19 +23,26 @@ const WHILE: Duration = Duration::from_millis(200);
 
 /// Adds the tests.
 pub fn add(suite: &mut Suite, config: &Arc<Config>) {
+    use State::{PreCopy, PreCopyP2p, RunningP2p, Stop, StopCopy};
+    // From RUNNING, the kernel goes to PRE_COPY_P2P by way of RUNNING_P2P; VMMs come from
+    // PRE_COPY, by another arc.
+    let ways: [&'static [State]; 6] = [
+        &[RunningP2p],
+        &[PreCopyP2p],
+        &[PreCopy, PreCopyP2p],
+        &[Stop],
+        &[StopCopy],
+        &[PreCopy, StopCopy],
+    ];
     for driver in [Driver::Rs, Driver::C] {
-        for state in [
-            State::RunningP2p,
-            State::PreCopyP2p,
-            State::Stop,
-            State::StopCopy,
-        ] {
+        for way in ways {
             let config = Arc::clone(config);
+            let names: Vec<_> = way.iter().rev().map(State::to_string).collect();
             suite.add(
                 "quiet",
                 format!("{driver}_{}", config.access),
-                format!("in_{state}"),
-                move || quiet(&config, driver, state),
+                format!("in_{}", names.join("_from_")),
+                move || quiet(&config, driver, way),
             );
         }
     }
@@ -68,7 +75,8 @@ impl Witness {
     }
 }
 
-fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
+/// Stopped by `way`, one state after the other.
+fn quiet(config: &Config, driver: Driver, way: &[State]) -> Result<()> {
     let vf = config.vf()?;
     let device = rig::open(config, &vf, driver, config.access)?;
     let mut work = Work::start(config, &vf, &device)?;
@@ -90,9 +98,11 @@ fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
         None
     };
 
-    let fd = device
-        .set_state(state)
-        .with_context(|| format!("to {state}"))?;
+    let mut fds = Vec::new();
+    for &state in way {
+        let fd = device.set_state(state);
+        fds.extend(fd.with_context(|| format!("to {state}"))?);
+    }
     for vector in 0..work.interrupts().vectors() {
         work.interrupts().take(vector)?;
     }
@@ -112,7 +122,7 @@ fn quiet(config: &Config, driver: Driver, state: State) -> Result<()> {
     if let Some(witness) = &mut witness {
         witness.expect_nothing_written()?;
     }
-    drop(fd);
+    drop(fds);
 
     device.go(State::Running)?;
     work.expect_done()
