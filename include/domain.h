@@ -58,8 +58,7 @@ int vvp_domain_read(struct vvp_domain *domain, unsigned long iova,
 /*
  * Takes the dirty bit of the one page, of whatever size, that has
  * @iova..@iova+@length-1 in it, a part of one mapping and no longer than the
- * smallest page. Returns 1 and the addresses of the page if it was dirty, 0 if not;
- * before Linux 7.3 the addresses are those of one entry's length from @iova on.
+ * smallest page. Returns 1 and the addresses of the page if it was dirty, 0 if not.
  */
 int vvp_domain_take_page(struct vvp_domain *domain, unsigned long iova,
 			 size_t length, unsigned long *page_first,

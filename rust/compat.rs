@@ -5,11 +5,7 @@
 //!
 //! `Kbuild` sets `vvp_kernel_7_2`.
 
-use crate::vfio::{
-    Area,
-    Migration,
-    Span, //
-};
+use crate::vfio::Migration;
 use kernel::{
     module_param::ModuleParamAccess,
     prelude::*, //
@@ -43,11 +39,6 @@ mod series {
 
     impl<M: Migration> super::Owned for M {
         type Module = M::OwnerModule;
-    }
-
-    /// The page of `area` that has `address` in it, of which a walk has told `found`.
-    pub(crate) fn whole_page(_area: &Area<'_>, _address: u64, found: Span) -> Span {
-        found
     }
 
     /// A table of [`OverrideId`](crate::vfio::OverrideId)s.
@@ -127,16 +118,6 @@ mod series {
 
     impl<M: Migration> super::Owned for M {
         type Module = crate::LocalModule;
-    }
-
-    /// The page of `area` that has `address` in it, of which a walk has told `found`: as long as
-    /// one entry of the page table, of several that may make the page, and from `address` on. The
-    /// dirty bit of all of the page is gone, so that the page is what it may be at most.
-    pub(crate) fn whole_page(area: &Area<'_>, address: u64, found: Span) -> Span {
-        let order = (found.last() - found.first()).trailing_ones();
-        Span::block(address, order).largest_page_around(area.span(), area.page_sizes(), |address| {
-            area.physical(address)
-        })
     }
 
     /// A table of [`OverrideId`](crate::vfio::OverrideId)s.

@@ -6,10 +6,7 @@ use super::{
     bitmap::Bitmap,
     span::Span, //
 };
-use crate::{
-    abi,
-    compat::whole_page, //
-};
+use crate::abi;
 use kernel::{
     bindings,
     error::to_result,
@@ -141,20 +138,6 @@ impl Area<'_> {
             )
         };
         to_result(found.min(0))?;
-        let found = Span::new(first as u64, last as u64).filter(|_| found > 0);
-        Ok(found.map(|found| whole_page(self, smallest.first(), found)))
-    }
-
-    /// Bitmap of the sizes that pages of the page table have.
-    #[cfg(vvp_kernel_7_2)]
-    pub(crate) fn page_sizes(&self) -> u64 {
-        self.domain.page_sizes()
-    }
-
-    /// The physical address that `address`, which must be in this mapping, is translated to.
-    #[cfg(vvp_kernel_7_2)]
-    pub(crate) fn physical(&self, address: u64) -> u64 {
-        // SAFETY: The domain is being visited, so that it is valid, and so are its page tables.
-        unsafe { bindings::iommu_iova_to_phys(self.domain.raw(), address) }
+        Ok(Span::new(first as u64, last as u64).filter(|_| found > 0))
     }
 }

@@ -109,36 +109,6 @@ impl Span {
             .max(self.first.saturating_sub(other.last))
     }
 
-    /// The largest page of a page table that has this one of its entries, a block, in it: inside of
-    /// `area`, of a size in the bitmap `sizes`, and contiguous in physical memory, of which
-    /// `physical` gives the address. A page is made of the entries of one table at most.
-    pub fn largest_page_around(
-        self,
-        area: Self,
-        sizes: u64,
-        physical: impl Fn(u64) -> u64,
-    ) -> Self {
-        /// The binary logarithm of the number of entries of a table.
-        const TABLE: u32 = 9;
-        let order = (self.last - self.first).trailing_ones();
-        let mut page = self;
-        for order in (order + 1..order + TABLE).filter(|order| *order < u64::BITS) {
-            let block = Self::block(self.first, order);
-            let mask = block.last - block.first;
-            if !area.contains(block) {
-                break;
-            }
-            let begin = physical(block.first);
-            if begin & mask != 0 || physical(block.last) != begin | mask {
-                break;
-            }
-            if sizes & (1 << order) != 0 {
-                page = block;
-            }
-        }
-        page
-    }
-
     /// Widened to whole pages of size `1 << order`, `order` below 64.
     pub fn whole_pages(self, order: u32) -> Self {
         Self::block(self.first, order).hull(Self::block(self.last, order))

@@ -204,34 +204,6 @@ proptest! {
     }
 
     #[test]
-    fn a_leaf_is_found_from_each_of_its_pages(area in areas(), base in 0..4_u64) {
-        // Contiguous in each leaf, and nowhere else.
-        let physical = |address: u64| {
-            let at = area.leaves.iter().position(|leaf| leaf.contains(span(address, address)));
-            let at = at.expect("an address of the area");
-            let leaf = area.leaves[at];
-            ((base + 2 * at as u64) << 8) + (address - leaf.first())
-        };
-        for leaf in &area.leaves {
-            for address in addresses(*leaf) {
-                let found = span(address, address).largest_page_around(area.whole, SIZES, physical);
-                prop_assert_eq!(found, *leaf);
-            }
-        }
-    }
-
-    #[test]
-    fn a_leaf_is_not_taken_for_less_than_it_is(area in areas()) {
-        // All of the area is contiguous: it might be one leaf.
-        for leaf in &area.leaves {
-            for address in addresses(*leaf) {
-                let found = span(address, address).largest_page_around(area.whole, SIZES, |at| at);
-                prop_assert!(found.contains(*leaf) && area.whole.contains(found));
-            }
-        }
-    }
-
-    #[test]
     fn small_leaves_are_never_cut(window in spans(96)) {
         // Leaves of one page cannot be, wherever the window is.
         let parts = split(window, span(0, 95), 1);
