@@ -67,7 +67,7 @@ check-all: setup-debug
 	@$(MAKE) --no-print-directory matrix
 
 # What the kernel makes a difference to, on another series than the newest.
-SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock migration
+SERIES_STAGES = l1 modest wide other large no-admin sample transitional blk stock type1
 
 check-series: setup
 	@scripts/selftests.sh run check $(SERIES_STAGES:%=--stage %)

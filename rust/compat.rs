@@ -41,6 +41,9 @@ mod series {
         type Module = M::OwnerModule;
     }
 
+    /// Are dirty bits of the IOMMU lost by whoever reads them?
+    pub(crate) const DIRTY_BITS_ARE_LOST: bool = false;
+
     /// A table of [`OverrideId`](crate::vfio::OverrideId)s.
     macro_rules! device_table {
         ($name:ident, [$($id:expr),* $(,)?]) => {
@@ -119,6 +122,11 @@ mod series {
     impl<M: Migration> super::Owned for M {
         type Module = crate::LocalModule;
     }
+
+    /// Are dirty bits of the IOMMU lost by whoever reads them? `record_dirty()` of this series
+    /// leaves out the last of the entries that make one page, and what a page has below the
+    /// address that was asked for, and clears the dirty bit of all of it.
+    pub(crate) const DIRTY_BITS_ARE_LOST: bool = true;
 
     /// A table of [`OverrideId`](crate::vfio::OverrideId)s.
     macro_rules! device_table {

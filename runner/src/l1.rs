@@ -20,9 +20,9 @@ use crate::rundir::RunDir;
 use crate::shell;
 use supervise::{POLL, Supervised};
 
-/// How long L1 may take to reach its init. The debug kernel needs 20 s on an
-/// idle machine.
-const BOOT: Duration = Duration::from_secs(180);
+/// How long L1 may take to reach its init. The debug kernel needs 20 s on an idle
+/// machine, and minutes on a busy one.
+const BOOT: Duration = Duration::from_secs(600);
 /// How long L1 may take to power off after the job.
 const DOWN: Duration = Duration::from_secs(30);
 /// What bash's `timeout` answers when it had to end the job.

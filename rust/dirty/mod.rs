@@ -14,7 +14,10 @@ mod policy;
 mod tracked;
 
 use crate::{
-    compat::EOPNOTSUPP,
+    compat::{
+        DIRTY_BITS_ARE_LOST,
+        EOPNOTSUPP, //
+    },
     logic::{
         dma_log::{
             page_size,
@@ -48,7 +51,11 @@ use tracked::Tracked;
 
 /// Says in the kernel's log, when the module is loaded, if it cannot read dirty bits.
 pub(crate) fn init() {
-    vfio::dirty_bits_readable();
+    if DIRTY_BITS_ARE_LOST {
+        pr_info!("this kernel loses dirty bits of the IOMMU: they are not read\n");
+    } else {
+        vfio::dirty_bits_readable();
+    }
 }
 
 /// The DMA log of one device.

@@ -13,6 +13,7 @@ use vvp_harness::vfio::{Access, Device, DirtyTracking, DmaBuffer, PAGE, Space};
 use vvp_harness::{expect, expect_eq, skip};
 
 use crate::config::{Config, Driver};
+use crate::dma_logging::require_dirty_bits;
 use crate::rig;
 
 const IOVA: u64 = 0x8000_0000;
@@ -34,7 +35,10 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
             "dirty",
             format!("{driver}_cdev"),
             "large_mappings",
-            move || Tracked::set_up(&own, driver, Mapped::AtOnce)?.large(),
+            move || {
+                require_dirty_bits()?;
+                Tracked::set_up(&own, driver, Mapped::AtOnce)?.large()
+            },
         );
         let own = Arc::clone(config);
         suite.add(

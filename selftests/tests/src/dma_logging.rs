@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a device is told of DMA logging in sysfs.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use vvp_harness::pci::Function;
 use vvp_harness::skip;
 
@@ -11,6 +12,21 @@ const ATTRIBUTE: &str = "dma_logging";
 
 /// What the module's default is, if nobody said otherwise.
 const DEFAULT: &str = "auto";
+
+/// Whether this kernel loses dirty bits of the IOMMU, so that the driver does not read them. See "A
+/// page loses its last part" in Documentation/upstream-findings.rst.
+pub fn dirty_bits_are_lost() -> Result<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("osrelease")?;
+    Ok(release.starts_with("7.2."))
+}
+
+/// Skips where dirty bits are lost.
+pub fn require_dirty_bits() -> Result<()> {
+    if dirty_bits_are_lost()? {
+        skip!("this kernel loses dirty bits of the IOMMU");
+    }
+    Ok(())
+}
 
 /// A setting that goes back to the default in the end.
 pub struct DmaLogging(Function);

@@ -7,11 +7,18 @@ use vvp_harness::vfio::Access;
 /// What may be skipped on the bench's machine, with its functions reached by `access`.
 pub fn skips(access: Access) -> Vec<ExpectedSkip> {
     match access {
-        Access::Cdev => vec![ExpectedSkip {
-            title: "without_iommufd.",
-            reason: "this kernel has iommufd",
-            because: "it is for the kernels that have none",
-        }],
+        Access::Cdev => vec![
+            ExpectedSkip {
+                title: "without_iommufd.",
+                reason: "this kernel has iommufd",
+                because: "it is for the kernels that have none",
+            },
+            ExpectedSkip {
+                title: "",
+                reason: "this kernel loses dirty bits of the IOMMU",
+                because: "the driver does not read them on Linux 7.2",
+            },
+        ],
         Access::Group => ["this kernel has no iommufd", "this system has no "]
             .map(|reason| ExpectedSkip {
                 title: "",

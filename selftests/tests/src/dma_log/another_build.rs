@@ -14,9 +14,11 @@ use vvp_harness::{expect, expect_eq, kmod, skip};
 use super::parameter::unload;
 use super::rig::{Backing, IOVA, Logged, pages};
 use crate::config::{Config, Driver};
+use crate::dma_logging::require_dirty_bits;
 
 /// Exchanges the version that the module was built for.
 pub fn not_read(config: &Config) -> Result<()> {
+    require_dirty_bits()?;
     let Some(module) = kmod::source(&config.module_name(Driver::Rs)) else {
         skip!("no module file was given (VVP_MODULE)");
     };

@@ -22,6 +22,7 @@ use anyhow::Result;
 use vvp_harness::ktap::Suite;
 
 use crate::config::Config;
+use crate::dma_logging::require_dirty_bits;
 use rig::Backing;
 
 /// Hundreds of writes of an emulated device.
@@ -60,6 +61,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
     for (backing, name, test) in tests {
         let config = Arc::clone(config);
         suite.add_slow("dma_log", format!("rs_{backing}"), name, LIMIT, move || {
+            if backing == Backing::Tracked {
+                require_dirty_bits()?;
+            }
             test(&config, backing)
         });
     }

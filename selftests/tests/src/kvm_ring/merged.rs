@@ -22,7 +22,7 @@ use vvp_harness::{expect, expect_eq, note, skip};
 
 use super::guest::{DATA, ENTRIES, Guest, Stopped, address};
 use crate::config::{Config, Driver};
-use crate::dma_logging::DmaLogging;
+use crate::dma_logging::{DmaLogging, require_dirty_bits};
 
 const PAGES: u64 = 1024;
 const PAGE_SIZE: u64 = PAGE as u64;
@@ -55,6 +55,7 @@ impl Pass {
 }
 
 pub fn pre_copy(config: &Config) -> Result<()> {
+    require_dirty_bits()?;
     let mut control = config.control()?;
     control.dirty_bits(true)?;
     let vf = config.vf()?;

@@ -16,6 +16,7 @@ use vvp_harness::ktap::Suite;
 use vvp_harness::{expect, expect_eq, note};
 
 use crate::config::{Config, Driver};
+use crate::dma_logging::require_dirty_bits;
 use client::{Vmm, Way};
 
 /// Thousands of writes of an emulated device.
@@ -33,6 +34,9 @@ pub fn add(suite: &mut Suite, config: &Arc<Config>) {
 }
 
 fn migrate(config: &Config, way: Way) -> Result<()> {
+    if way.is_exact() {
+        require_dirty_bits()?;
+    }
     let mut control = config.control()?;
     control.dirty_bits(true)?;
     let (one, two) = (config.vf()?, config.vf2()?);
