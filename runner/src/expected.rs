@@ -21,6 +21,11 @@ const SKIPS: &[(Stage, &str, &str)] = &[
         "",
         "Linux 7.2 loses dirty bits; selftests/tests/src/expected.rs judges each reason",
     ),
+    (
+        Stage::Debug,
+        "lifetimes.",
+        "lockdep reports virtio_pci, whose PF would be unbound",
+    ),
     (Stage::Stock, "module.rs_cdev.", NO_IOMMUFD),
     (Stage::Stock, "round_trip.rs_to_rs_cdev.", NO_IOMMUFD),
 ];

@@ -15,6 +15,7 @@ use vvp_harness::vfio::{DataFd, Device, State};
 use vvp_harness::{expect, expect_eq, kmod, note, skip, sriov};
 
 use crate::config::{Config, Driver};
+use crate::lockdep;
 use crate::rig;
 use crate::states::enter;
 
@@ -250,6 +251,9 @@ fn sriov_disabled(config: &Config) -> Result<()> {
 fn pf_unbound(config: &Config) -> Result<()> {
     if !config.bench {
         skip!("the host's PF is not the test's to unbind");
+    }
+    if lockdep::reports_unbinding() {
+        skip!("lockdep reports virtio_pci, whoever unbinds its PF");
     }
     let pf = config.vf()?.physfn().context("no PF")?;
     let count = pf.numvfs()?;

@@ -11,6 +11,13 @@ use vvp_harness::ktap::{LIMIT, Suite, Test};
 
 const STATS: &str = "/proc/lockdep_stats";
 
+/// Whether the kernel warns when a virtio PF is unbound that has VFs. With lockdep it notices that
+/// virtio_pci does not hold the lock that `pci_stop_and_remove_bus_device()` wants; see "PCI" in
+/// Documentation/upstream-findings.rst.
+pub fn reports_unbinding() -> bool {
+    Path::new(STATS).exists()
+}
+
 /// Adds the test, to be run after all others.
 pub fn add(suite: &mut Suite) {
     if Path::new(STATS).exists() {

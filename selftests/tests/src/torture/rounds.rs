@@ -3,7 +3,6 @@
 //! question whether all is as it should be.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use super::host::Host;
 use super::order::{Ending, Order};
 use super::tally::{Book, Event};
 use crate::config::{Config, Driver};
+use crate::lockdep;
 use crate::rig;
 
 /// Functions that there are between the rounds.
@@ -34,7 +34,7 @@ pub fn at_random(config: &Config, options: Options, time: Duration) -> Result<()
     let mut number = options.round;
     while begun.elapsed() < time {
         let mut order = Order::new(options.seed, number);
-        if order.ending == Ending::Pf && unbinding_warns() {
+        if order.ending == Ending::Pf && lockdep::reports_unbinding() {
             order.ending = Ending::Sriov;
         }
         note!("{order}");
@@ -81,13 +81,6 @@ pub fn at_random(config: &Config, options: Options, time: Duration) -> Result<()
         expect!(sums.of(event) > 0, "nothing was counted: {event:?}");
     }
     Ok(())
-}
-
-/// Whether the kernel warns when a virtio PF is unbound that has VFs. With lockdep it notices that
-/// virtio_pci does not hold the lock that `pci_stop_and_remove_bus_device()` wants; see "PCI" in
-/// Documentation/upstream-findings.rst.
-fn unbinding_warns() -> bool {
-    Path::new("/proc/lockdep_stats").exists()
 }
 
 /// Makes the machine what it was before the round.
