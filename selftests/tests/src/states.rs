@@ -34,6 +34,9 @@ pub const TO: [State; 8] = [
     State::Error,
 ];
 
+/// Those that can be specified.
+pub const SPECIFIED: &[State] = TO.split_at(7).0;
+
 /// VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY
 #[rustfmt::skip]
 pub const TABLE: [(State, [Outcome; 8]); 7] = [

@@ -18,11 +18,11 @@ use vvp_harness::vfio::{
     BAR0, CONFIG, DataFd, Device, DmaBuffer, MSIX, Mapping, PAGE, Space, State,
 };
 
-use super::STATES;
 use super::order::{Order, Part, one_of};
 use super::tally::{Book, Event, Tally};
 use crate::config::{Config, Driver};
 use crate::rig;
+use crate::states::SPECIFIED;
 
 /// Descriptors kept open, of sessions old and new.
 const KEPT: usize = 6;
@@ -149,7 +149,7 @@ impl Worker<'_> {
         let device = self.random.usize(..self.devices.len());
         match self.random.usize(..64) {
             0..36 => {
-                let mut state = one_of(&mut self.random, &STATES);
+                let mut state = one_of(&mut self.random, SPECIFIED);
                 // Without a stream, that ends in ERROR.
                 if state == State::Resuming && self.random.usize(..4) != 0 {
                     state = State::RunningP2p;

@@ -14,20 +14,9 @@ use std::time::Duration;
 
 use clap::Args;
 use vvp_harness::ktap::Suite;
-use vvp_harness::vfio::{Access, State};
+use vvp_harness::vfio::Access;
 
 use crate::config::Config;
-
-/// The states that can be asked for.
-const STATES: [State; 7] = [
-    State::Stop,
-    State::Running,
-    State::StopCopy,
-    State::Resuming,
-    State::RunningP2p,
-    State::PreCopy,
-    State::PreCopyP2p,
-];
 
 const LIMIT: Duration = Duration::from_secs(180);
 

@@ -10,9 +10,9 @@ use fastrand::Rng;
 use vvp_harness::vfio::{Access, DataFd, Device};
 use vvp_harness::{expect_eq, note};
 
-use super::STATES;
 use crate::config::{Config, Driver};
 use crate::rig;
+use crate::states::SPECIFIED;
 
 const MOVES: u32 = 120;
 /// Descriptors kept open, of sessions old and new.
@@ -58,7 +58,7 @@ fn move_about(device: &Device, descriptors: Sender<DataFd>) -> Result<u32> {
     let mut random = Rng::with_seed(0x1234_5678);
     let mut succeeded = 0;
     for _ in 0..MOVES {
-        match device.set_state(STATES[random.usize(..STATES.len())]) {
+        match device.set_state(SPECIFIED[random.usize(..SPECIFIED.len())]) {
             Ok(fd) => {
                 succeeded += 1;
                 if let Some(fd) = fd {
